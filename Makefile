@@ -1,0 +1,57 @@
+# Riffle needs make, git, a Go of 1.21 or later and the Go module proxy.
+# GOTOOLCHAIN=auto lets an older go fetch the toolchain that go.mod names.
+export GOTOOLCHAIN = auto
+
+GOFUMPT     = go run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+TIME       ?= 30s
+RUN        ?= .
+REF        ?= main
+
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test check format vet lint tidy bench fuzz stress golden compat
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: ## run the fraud app on generated payments for a few seconds
+	go run ./apps/frauddetect --generate --for 15s
+
+test: ## run every test with the race detector
+	go test -race ./...
+
+check: format vet lint tidy test ## what the landing runs
+
+format:
+	@out="$$($(GOFUMPT) -l .)" && [ -z "$$out" ] || { echo "not formatted (run gofumpt -w):"; echo "$$out"; exit 1; }
+
+vet:
+	go vet ./...
+
+lint:
+	$(STATICCHECK) ./...
+
+tidy:
+	go mod tidy -diff
+	go mod verify
+
+bench: ## run the benchmarks (RUN=regexp narrows them)
+	go test -run '^$$' -bench '$(RUN)' -benchmem ./...
+
+fuzz: ## run each fuzz target for TIME (default 30s)
+	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
+		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$$dir"/*_test.go 2>/dev/null | sed 's/func //'); do \
+			echo "== $$dir $$f"; (cd "$$dir" && go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(TIME) .) || exit 1; \
+		done; \
+	done
+
+stress: ## repeat the tests that match RUN 300 times with the race detector
+	go test -race -count=300 -run '$(RUN)' ./...
+
+golden: ## rewrite the datadriven scripts' expectations, then show what changed
+	go test -rewrite $$(grep -rl --include='*_test.go' cockroachdb/datadriven . | xargs -n1 dirname | sort -u)
+	git diff --stat
+
+compat: ## run other Kafka clients, those that this machine has, against a server (SUITES=kcat narrows them)
+	compat/run.sh $(SUITES)

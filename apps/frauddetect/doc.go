@@ -1,0 +1,14 @@
+// Frauddetect finds suspicious card payments: amounts above a limit, amounts far above the mean of the card's own
+// last 30 days, and bursts of payments.
+//
+//	frauddetect --input transactions.csv.gz    a file, then a summary
+//	frauddetect --generate                     made-up payments until Ctrl-C
+//
+// Payments are written to the topic transactions, keyed by card. The topology in topology.go turns them into the
+// topic alerts; rows that do not parse go to frauddetect-dead-letters. By default the broker lives in this process and
+// everything lies in a temporary directory. With --dir all of it is kept, and a run that was interrupted, by Ctrl-C or by
+// kill -9, goes on where it stopped. A file is known by its name, header and first row: one that has grown is read on.
+//
+// Where to find what: payment holds the values and the CSV row, generator makes payments, rules decides, topology.go
+// says how records flow, job.go runs the import and the topology side by side, alerts.go reads what came of it.
+package main

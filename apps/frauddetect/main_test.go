@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"frauddetect": main})
+}
+
+// The scripts start the real command. There is one for each thing that a user can do, or do wrong.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+}
+
+// command returns the real command, as a process of its own.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "frauddetect") // TestMain goes by the name
+	if err := os.Symlink(self, link); err != nil {
+		t.Fatal(err)
+	}
+	return exec.CommandContext(t.Context(), link, args...)
+}
+
+// The demo shows its first alert within five seconds. Ctrl-C then ends the reading; what was read is processed and
+// summed up, and the exit code is 0.
+func TestGenerateUntilInterrupted(t *testing.T) {
+	t.Parallel()
+	cmd := command(t, "--generate")
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "alert ") {
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("the first alert came after %v, want 5 s at most", took)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("after Ctrl-C: %v\n%s", err, rest)
+	}
+	if !strings.Contains(stdout.String(), "peak memory") {
+		t.Errorf("no summary after Ctrl-C: %q, and on stderr\n%s", stdout.String(), rest)
+	}
+}

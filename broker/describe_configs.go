@@ -1,0 +1,131 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/catalog"
+)
+
+// DescribeConfigs: v1-4
+//
+//   - v3: types and documentation
+//   - v4: flexible
+//
+// Topics have all of Kafka's configs that Riffle knows, and riffle.flush; the
+// broker those that exist here, read-only. Loggers, client metrics and groups have
+// none.
+func handleDescribeConfigs(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+	r := req.(*kmsg.DescribeConfigsRequest)
+	resp := r.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	for _, rr := range r.Resources {
+		sr := kmsg.NewDescribeConfigsResponseResource()
+		sr.ResourceType, sr.ResourceName = rr.ResourceType, rr.ResourceName
+		values, err := b.describe(&rr)
+		if err != nil {
+			sr.ErrorCode = b.metrics.failed(r.Key(), err)
+			sr.ErrorMessage = errorMessage(err)
+		}
+		for _, v := range values {
+			if rr.ConfigNames == nil || slices.Contains(rr.ConfigNames, v.Name) {
+				sr.Configs = append(sr.Configs, describedConfig(r, rr.ResourceType, v))
+			}
+		}
+		resp.Resources = append(resp.Resources, sr)
+	}
+	return resp, nil
+}
+
+func (b *Broker) describe(rr *kmsg.DescribeConfigsRequestResource) ([]catalog.Value, error) {
+	switch rr.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		if err := catalog.ValidateName(rr.ResourceName); err != nil {
+			return nil, err
+		}
+		t, err := b.find(false, [16]byte{}, rr.ResourceName)
+		if err != nil {
+			return nil, err
+		}
+		return t.Describe(), nil
+	case kmsg.ConfigResourceTypeBroker:
+		if rr.ResourceName != "" && rr.ResourceName != strconv.Itoa(int(b.cfg.NodeID)) {
+			return nil, fmt.Errorf("%w: this is node %d, not %s", kerr.InvalidRequest, b.cfg.NodeID, rr.ResourceName)
+		}
+		return b.configs(), nil
+	case kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("%w: resource type %d", kerr.InvalidRequest, rr.ResourceType)
+	}
+}
+
+// staticBroker is the source of a value that the broker was started with.
+const staticBroker = catalog.ConfigSource(kmsg.ConfigSourceStaticBrokerConfig)
+
+// configs are the broker's own, by Kafka's names.
+func (b *Broker) configs() []catalog.Value {
+	cfg := b.cfg
+	number := func(name string, typ catalog.ConfigType, v int64) catalog.Value {
+		return catalog.Value{Spec: catalog.Spec{Name: name, Type: typ}, Value: strconv.FormatInt(v, 10), Source: staticBroker}
+	}
+	text := func(name string, typ catalog.ConfigType, v string) catalog.Value {
+		return catalog.Value{Spec: catalog.Spec{Name: name, Type: typ}, Value: v, Source: staticBroker}
+	}
+	values := []catalog.Value{
+		text("auto.create.topics.enable", catalog.Boolean, strconv.FormatBool(cfg.AutoCreateTopics)),
+		text("listeners", catalog.List, strings.Join(cfg.Listen, ",")),
+		text("log.dirs", catalog.List, cfg.Dir),
+		number("broker.id", catalog.Int, int64(cfg.NodeID)),
+		number("node.id", catalog.Int, int64(cfg.NodeID)),
+		number("connections.max.idle.ms", catalog.Long, cfg.IdleTimeout.Milliseconds()),
+		number("default.replication.factor", catalog.Int, 1),
+		number("fetch.max.bytes", catalog.Int, int64(cfg.MaxFetchBytes)),
+		number("group.initial.rebalance.delay.ms", catalog.Int, cfg.Group.InitialRebalanceDelay.Milliseconds()),
+		number("group.max.session.timeout.ms", catalog.Int, cfg.Group.MaxSessionTimeout.Milliseconds()),
+		number("group.min.session.timeout.ms", catalog.Int, cfg.Group.MinSessionTimeout.Milliseconds()),
+		number("log.retention.check.interval.ms", catalog.Long, cfg.RetentionInterval.Milliseconds()),
+		number("max.connections", catalog.Int, int64(cfg.MaxConnections)),
+		number("max.connections.per.ip", catalog.Int, int64(cfg.MaxConnectionsPerIP)),
+		number("max.incremental.fetch.session.cache.slots", catalog.Int, int64(cfg.MaxFetchSessions)),
+		number("num.partitions", catalog.Int, int64(cfg.DefaultPartitions)),
+		number("offset.metadata.max.bytes", catalog.Int, int64(cfg.Group.MaxMetadataBytes)),
+		number("offsets.retention.minutes", catalog.Int, int64(cfg.Group.OffsetsRetention.Minutes())),
+		number("offsets.topic.num.partitions", catalog.Int, int64(cfg.Group.OffsetsPartitions)),
+		number("socket.request.max.bytes", catalog.Int, int64(cfg.MaxFrameBytes)),
+	}
+	slices.SortFunc(values, func(a, b catalog.Value) int { return strings.Compare(a.Name, b.Name) })
+	return values
+}
+
+// describedConfig is one config as the version of the request shows it.
+func describedConfig(r *kmsg.DescribeConfigsRequest, resource kmsg.ConfigResourceType, v catalog.Value) kmsg.DescribeConfigsResponseResourceConfig {
+	sc := kmsg.NewDescribeConfigsResponseResourceConfig()
+	sc.Name, sc.Value = v.Name, &v.Value
+	sc.Source = kmsg.ConfigSource(v.Source)
+	sc.ReadOnly = resource == kmsg.ConfigResourceTypeBroker
+	sc.ConfigType = kmsg.ConfigType(v.Type)
+	if r.IncludeDocumentation && v.Doc != "" {
+		sc.Documentation = &v.Doc
+	}
+	if !r.IncludeSynonyms {
+		return sc
+	}
+	synonym := func(value string, source kmsg.ConfigSource) {
+		s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+		s.Name, s.Value, s.Source = v.Name, &value, source
+		sc.ConfigSynonyms = append(sc.ConfigSynonyms, s)
+	}
+	if v.Source != catalog.SourceDefault {
+		synonym(v.Value, sc.Source)
+	}
+	if v.Default != "" || v.Source == catalog.SourceDefault {
+		synonym(v.Default, kmsg.ConfigSourceDefaultConfig)
+	}
+	return sc
+}

@@ -1,0 +1,63 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/group"
+)
+
+// groupOperations are what anybody may do with a group as long as there are no
+// ACLs: read, delete and describe it.
+const groupOperations = 1<<kmsg.ACLOperationRead | 1<<kmsg.ACLOperationDelete | 1<<kmsg.ACLOperationDescribe
+
+// DescribeGroups: v0-6
+//
+//   - v1: throttle time
+//   - v3: authorized operations
+//   - v4: instance id (KIP-345)
+//   - v5: flexible
+//   - v6: GROUP_ID_NOT_FOUND with a message for a group that is not there
+//     (KIP-1043); before it is Dead and no error
+//
+// Protocol, subscriptions and assignments are those of a stable group; while it
+// rebalances they are empty.
+func handleDescribeGroups(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.DescribeGroupsRequest)
+	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
+	for _, id := range req.Groups {
+		sg := kmsg.NewDescribeGroupsResponseGroup()
+		sg.Group = id
+		err := b.groups.view(id, func(g *group.Group) { describeGroup(&sg, g.Describe()) })
+		switch {
+		case errors.Is(err, errNoGroup):
+			sg.State = group.Dead.String()
+			if req.Version >= 6 {
+				text := fmt.Sprintf("Group %s not found.", id)
+				sg.ErrorCode, sg.ErrorMessage = b.metrics.failed(req.Key(), err), &text
+			}
+		case err != nil:
+			sg.ErrorCode = b.metrics.failed(req.Key(), err)
+		}
+		if req.IncludeAuthorizedOperations && err == nil {
+			sg.AuthorizedOperations = groupOperations
+		}
+		resp.Groups = append(resp.Groups, sg)
+	}
+	return resp, nil
+}
+
+func describeGroup(sg *kmsg.DescribeGroupsResponseGroup, d group.Description) {
+	sg.State = d.State.String()
+	sg.ProtocolType, sg.Protocol = d.ProtocolType, d.Protocol
+	for _, m := range d.Members {
+		sm := kmsg.NewDescribeGroupsResponseGroupMember()
+		sm.MemberID, sm.InstanceID = m.ID, orNull(m.InstanceID)
+		sm.ClientID, sm.ClientHost = m.ClientID, m.ClientHost
+		sm.ProtocolMetadata, sm.MemberAssignment = m.Metadata, m.Assignment
+		sg.Members = append(sg.Members, sm)
+	}
+}

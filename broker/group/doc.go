@@ -1,0 +1,29 @@
+// Package group is one classic consumer group as a pure state machine: who its
+// members are, which generation they agreed on, which requests wait for that
+// agreement, and which offsets the group has committed.
+//
+// Concepts:
+//
+//   - A Group takes events (Join, Sync, Heartbeat, Leave, Tick) together with the
+//     time they happened, and returns Effects. It never reads a clock, starts a
+//     goroutine or does I/O, so equal inputs give equal outputs.
+//   - A request that has to wait for others is parked under a Token of the
+//     caller's choice. Each token is answered exactly once, by a Reply in the
+//     Effects of that or a later event.
+//   - A Store is a record for the topic __consumer_offsets. What must not be
+//     said before it is durable (a new assignment) waits until the caller
+//     reports the outcome with Stored.
+//   - Deadline is when the group next wants to hear Tick: sessions, the initial
+//     delay, and the two phases of a rebalance (join, sync) all end there.
+//   - Committed offsets are checked (CheckCommit), written by the caller, and
+//     then applied with the log position of their record, so that the order of
+//     the log decides which of two commits wins.
+//
+// A Group is not safe for concurrent use: its owner holds a lock or runs a loop.
+//
+// The rules follow Apache Kafka's GroupMetadataManager and OffsetMetadataManager
+// (KIP-62, KIP-134, KIP-345, KIP-394, KIP-559, KIP-814); where this package
+// differs on purpose, the code says so. It does not know requests and their
+// versions, topics, files or sockets: package broker does. The consumer protocol
+// of KIP-848 and the expiry of offsets are not here.
+package group

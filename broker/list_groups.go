@@ -1,0 +1,41 @@
+package broker
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// groupTypeClassic is the only type of group there is.
+const groupTypeClassic = "classic"
+
+// ListGroups: v0-5
+//
+//   - v1: throttle time
+//   - v3: flexible
+//   - v4: filter by state; state in the response (KIP-518)
+//   - v5: filter by type; type in the response (KIP-848)
+func handleListGroups(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.ListGroupsRequest)
+	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
+	err := b.groups.forEach(func(g *coordinated) {
+		sg := kmsg.NewListGroupsResponseGroup()
+		sg.Group, sg.ProtocolType = g.mu.ID(), g.mu.ProtocolType()
+		sg.GroupState, sg.GroupType = g.mu.State().String(), groupTypeClassic
+		if wanted(req.StatesFilter, sg.GroupState) && wanted(req.TypesFilter, sg.GroupType) {
+			resp.Groups = append(resp.Groups, sg)
+		}
+	})
+	if resp.ErrorCode = b.metrics.failed(req.Key(), err); err != nil {
+		resp.Groups = nil
+	}
+	slices.SortFunc(resp.Groups, func(a, b kmsg.ListGroupsResponseGroup) int { return strings.Compare(a.Group, b.Group) })
+	return resp, nil
+}
+
+// wanted reports whether a filter is empty or names the value, in whatever case.
+func wanted(filter []string, value string) bool {
+	return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(f, value) })
+}

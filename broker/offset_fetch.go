@@ -1,0 +1,164 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/group"
+)
+
+// OffsetFetch: v1-10
+//
+//   - v2: null topics: all of them; an error code for the whole response
+//   - v3: throttle time
+//   - v5: leader epoch
+//   - v6: flexible
+//   - v7: RequireStable (KIP-447): an offset that a transaction may change is
+//     answered with UNSTABLE_OFFSET_COMMIT
+//   - v8: many groups (KIP-709)
+//   - v9: member id and epoch, of the consumer protocol only: ignored
+//   - v10: topic ids (KIP-848)
+//
+// A partition without a committed offset, also of a group that is not there, has
+// offset -1 and no error.
+func handleOffsetFetch(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.OffsetFetchRequest)
+	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+	if req.Version >= 8 {
+		for _, rg := range req.Groups {
+			resp.Groups = append(resp.Groups, b.fetchOffsets(req.Version, rg, req.RequireStable))
+		}
+		return resp, nil
+	}
+	// Older versions are the newer ones with one group and other types.
+	rg := kmsg.NewOffsetFetchRequestGroup()
+	rg.Group = req.Group
+	if req.Topics != nil || req.Version < 2 {
+		rg.Topics = []kmsg.OffsetFetchRequestGroupTopic{}
+	}
+	for _, t := range req.Topics {
+		rt := kmsg.NewOffsetFetchRequestGroupTopic()
+		rt.Topic, rt.Partitions = t.Topic, t.Partitions
+		rg.Topics = append(rg.Topics, rt)
+	}
+	fetched := b.fetchOffsets(req.Version, rg, req.RequireStable)
+	resp.ErrorCode = fetched.ErrorCode
+	for _, t := range fetched.Topics {
+		st := kmsg.NewOffsetFetchResponseTopic()
+		st.Topic = t.Topic
+		for _, p := range t.Partitions {
+			sp := kmsg.NewOffsetFetchResponseTopicPartition()
+			sp.Partition, sp.Offset, sp.LeaderEpoch = p.Partition, p.Offset, p.LeaderEpoch
+			sp.Metadata, sp.ErrorCode = p.Metadata, p.ErrorCode
+			st.Partitions = append(st.Partitions, sp)
+		}
+		resp.Topics = append(resp.Topics, st)
+	}
+	return resp, nil
+}
+
+// fetchOffsets answers for one group.
+func (b *Broker) fetchOffsets(version int16, rg kmsg.OffsetFetchRequestGroup, stable bool) kmsg.OffsetFetchResponseGroup {
+	sg := kmsg.NewOffsetFetchResponseGroup()
+	sg.Group = rg.Group
+	fetch := func(g *group.Group) {
+		switch {
+		case rg.Topics != nil:
+			for _, rt := range rg.Topics {
+				sg.Topics = append(sg.Topics, b.fetchTopic(version, g, rt, stable))
+			}
+		case g != nil:
+			for _, topic := range g.Topics() {
+				if st := b.fetchWholeTopic(g, topic, stable); len(st.Partitions) > 0 {
+					sg.Topics = append(sg.Topics, st)
+				}
+			}
+		}
+	}
+	err := b.groups.view(rg.Group, fetch)
+	if errors.Is(err, errNoGroup) {
+		fetch(nil)
+		return sg
+	}
+	if err == nil {
+		return sg
+	}
+	if sg.ErrorCode = b.metrics.failed(int16(kmsg.OffsetFetch), err); version < 2 {
+		fetch(nil) // v1 has no place for an error but the partitions
+		for i := range sg.Topics {
+			for j := range sg.Topics[i].Partitions {
+				sg.Topics[i].Partitions[j].ErrorCode = sg.ErrorCode
+			}
+		}
+	}
+	return sg
+}
+
+// fetchTopic answers for the partitions that a request names; g may be nil.
+func (b *Broker) fetchTopic(version int16, g *group.Group, rt kmsg.OffsetFetchRequestGroupTopic, stable bool) kmsg.OffsetFetchResponseGroupTopic {
+	st := kmsg.NewOffsetFetchResponseGroupTopic()
+	st.Topic, st.TopicID = rt.Topic, rt.TopicID
+	name, code := rt.Topic, int16(0)
+	if version >= 10 {
+		if t, ok := b.topics.lookupID(rt.TopicID); ok {
+			name = t.Name
+		} else {
+			code = b.metrics.failed(int16(kmsg.OffsetFetch), kerr.UnknownTopicID)
+		}
+	}
+	for _, partition := range rt.Partitions {
+		var c group.Committed
+		found := false
+		if code == 0 && stable && g != nil && g.HasPending(name, partition) {
+			st.Partitions = append(st.Partitions, b.unstablePartition(partition))
+			continue
+		}
+		if g != nil && code == 0 {
+			c, found = b.groups.committed(g, name, partition)
+		}
+		sp := fetchedPartition(partition, c, found)
+		sp.ErrorCode = code
+		st.Partitions = append(st.Partitions, sp)
+	}
+	return st
+}
+
+// fetchWholeTopic answers with all that is committed for a topic.
+func (b *Broker) fetchWholeTopic(g *group.Group, name string, stable bool) kmsg.OffsetFetchResponseGroupTopic {
+	st := kmsg.NewOffsetFetchResponseGroupTopic()
+	st.Topic = name
+	if t, ok := b.topics.lookup(name); ok {
+		st.TopicID = t.ID
+	}
+	for partition := range g.Partitions(name) {
+		if stable && g.HasPending(name, partition) {
+			st.Partitions = append(st.Partitions, b.unstablePartition(partition))
+			continue
+		}
+		if c, ok := b.groups.committed(g, name, partition); ok {
+			st.Partitions = append(st.Partitions, fetchedPartition(partition, c, true))
+		}
+	}
+	return st
+}
+
+// unstablePartition says that a transaction may change the offset: the client comes
+// again.
+func (b *Broker) unstablePartition(partition int32) kmsg.OffsetFetchResponseGroupTopicPartition {
+	sp := fetchedPartition(partition, group.Committed{}, false)
+	sp.ErrorCode = b.metrics.failed(int16(kmsg.OffsetFetch), kerr.UnstableOffsetCommit)
+	return sp
+}
+
+func fetchedPartition(partition int32, c group.Committed, found bool) kmsg.OffsetFetchResponseGroupTopicPartition {
+	sp := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+	sp.Partition, sp.Offset, sp.LeaderEpoch = partition, -1, -1
+	if found {
+		sp.Offset, sp.LeaderEpoch = c.Offset, c.LeaderEpoch
+	}
+	sp.Metadata = &c.Metadata
+	return sp
+}

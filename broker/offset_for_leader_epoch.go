@@ -1,0 +1,51 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// OffsetForLeaderEpoch: v2-4
+//
+//   - v2: the client's current leader epoch; librdkafka asks for exactly this version
+//   - v3: replica id: ignored, there are no other replicas
+//   - v4: flexible
+//
+// There is one leader epoch, 0, and it ends at the high watermark: a client whose
+// position lies behind that has read what a crash took back, which can happen with
+// riffle.flush=os only. An epoch that is not known has no end, as in Kafka.
+func handleOffsetForLeaderEpoch(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+	r := req.(*kmsg.OffsetForLeaderEpochRequest)
+	resp := r.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+	for _, rt := range r.Topics {
+		st := kmsg.NewOffsetForLeaderEpochResponseTopic()
+		st.Topic = rt.Topic
+		for _, rp := range rt.Partitions {
+			sp := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+			sp.Partition = rp.Partition
+			if err := b.epochEnd(rt.Topic, &rp, &sp); err != nil {
+				sp.ErrorCode = b.metrics.failed(r.Key(), err)
+			}
+			st.Partitions = append(st.Partitions, sp)
+		}
+		resp.Topics = append(resp.Topics, st)
+	}
+	return resp, nil
+}
+
+// epochEnd fills in one answer. An epoch that is not known keeps the defaults, -1.
+func (b *Broker) epochEnd(topic string, rp *kmsg.OffsetForLeaderEpochRequestTopicPartition, sp *kmsg.OffsetForLeaderEpochResponseTopicPartition) error {
+	p, err := b.partition(topic, rp.Partition)
+	if err != nil {
+		return err
+	}
+	if err := p.checkEpoch(rp.CurrentLeaderEpoch); err != nil {
+		return fmt.Errorf("%w: %s is at epoch %d, the client at %d", err, p, leaderEpoch, rp.CurrentLeaderEpoch)
+	}
+	if rp.LeaderEpoch == leaderEpoch {
+		sp.LeaderEpoch, sp.EndOffset = leaderEpoch, p.highWatermark()
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/producer"
+	"github.com/riffle-stream/riffle/broker/txn"
+)
+
+// WriteTxnMarkers: v1-2
+//
+//   - v1: flexible
+//   - v2: the protocol of the transaction: with TV2 the epoch of the marker must be
+//     above that of the records
+//
+// Our coordinator does not send it. An administrator ends a transaction by it whose
+// coordinator has forgotten it.
+func handleWriteTxnMarkers(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.WriteTxnMarkersRequest)
+	resp := req.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
+	for _, rm := range req.Markers {
+		sm := kmsg.NewWriteTxnMarkersResponseMarker()
+		sm.ProducerID = rm.ProducerID
+		m := producer.Marker{
+			ID: rm.ProducerID, Epoch: rm.ProducerEpoch, CoordinatorEpoch: rm.CoordinatorEpoch,
+			Commit: rm.Committed, Raised: txn.Version(rm.TransactionVersion) >= txn.TV2,
+		}
+		for _, rt := range rm.Topics {
+			st := kmsg.NewWriteTxnMarkersResponseMarkerTopic()
+			st.Topic = rt.Topic
+			for _, index := range rt.Partitions {
+				sp := kmsg.NewWriteTxnMarkersResponseMarkerTopicPartition()
+				sp.Partition = index
+				sp.ErrorCode = b.metrics.failed(req.Key(), b.writeForeignMarker(rt.Topic, index, m))
+				st.Partitions = append(st.Partitions, sp)
+			}
+			sm.Topics = append(sm.Topics, st)
+		}
+		resp.Markers = append(resp.Markers, sm)
+	}
+	return resp, nil
+}
+
+// writeForeignMarker writes a marker that is not our coordinator's: it may not fit.
+func (b *Broker) writeForeignMarker(topic string, index int32, m producer.Marker) error {
+	p, err := b.partition(topic, index)
+	if err != nil {
+		return err
+	}
+	if m.ID < 0 || m.Epoch < 0 {
+		return fmt.Errorf("%w: marker of producer %d with epoch %d", producer.ErrInvalidProducerEpoch, m.ID, m.Epoch)
+	}
+	if topic == offsetsTopic {
+		return b.groups.endTransaction(index, m)
+	}
+	a, err := p.appendMarker(m)
+	if err != nil {
+		return err
+	}
+	return p.wait(b.hardCtx, a.NextOffset)
+}

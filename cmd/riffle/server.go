@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"github.com/riffle-stream/riffle/broker"
+)
+
+// serverFlags are what riffle server is told.
+type serverFlags struct {
+	broker      broker.Config
+	metricsAddr string
+	stopTimeout time.Duration
+	logFormat   *choice
+	logLevel    *choice
+}
+
+func newServer() *cobra.Command {
+	var f serverFlags
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run a broker",
+		Long: `Runs a broker until Ctrl-C or SIGTERM, which finish the requests under way, flush and close the logs.
+
+Records are acknowledged when they are on disk, so kill -9 loses none that was acknowledged. One server at a time may use
+a directory. Clients of the Kafka protocol connect to --listen.
+
+There is no encryption and no authentication yet: addresses that other machines can reach are refused unless
+--allow-plaintext says that the network is trusted.
+
+The first member of a consumer group starts at once. Where several members start together, --group-initial-rebalance-delay
+(Kafka: 3s) spares them assignments that last for a moment only.
+
+HTTP at --metrics-addr: /metrics for Prometheus, /livez (the process runs), /readyz (clients can connect).
+
+` + configHelp,
+		Example: `  riffle server
+  riffle server --config /etc/riffle.conf
+  riffle server --dir /var/lib/riffle --listen 127.0.0.1:9092,10.0.0.5:9092 --allow-plaintext --metrics-addr 127.0.0.1:9644`,
+		Args:              noArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := loadServerConfig(cmd.Flags(), os.Environ()); err != nil {
+				return err
+			}
+			return f.serve(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.broker.Dir, "dir", "riffle-data", "directory of the data; made if it is missing")
+	flags.StringSliceVar(&f.broker.Listen, "listen", []string{"127.0.0.1:9092"}, "addresses for clients, host:port; port 0 takes a free one")
+	flags.StringSliceVar(&f.broker.Advertise, "advertise", nil, "addresses that clients are told to connect to, one for each of --listen (default: the same)")
+	flags.BoolVar(&f.broker.AllowPlaintext, "allow-plaintext", false, "allow addresses that other machines can reach")
+	flags.StringVar(&f.metricsAddr, "metrics-addr", "127.0.0.1:0", `address for metrics and health; port 0 takes a free one, "" none`)
+	flags.Int32Var(&f.broker.NodeID, "node-id", 1, "id of this broker")
+	flags.BoolVar(&f.broker.AutoCreateTopics, "auto-create-topics", false, "make topics when clients ask for unknown ones")
+	flags.Int32Var(&f.broker.DefaultPartitions, "partitions", 1, "partitions of topics that are made without a number")
+	flags.DurationVar(&f.broker.Group.InitialRebalanceDelay, "group-initial-rebalance-delay", 0, "how long the first member of a group waits for others")
+	flags.DurationVar(&f.stopTimeout, "stop-timeout", 10*time.Second, "how long a stop waits for requests under way")
+	f.logFormat = addChoice(cmd, "log-format", "", "form of the log on standard error", "text", "json")
+	f.logLevel = addChoice(cmd, "log-level", "", "least level that is logged", "info", "debug", "warn", "error")
+	addServerConfig(cmd, &f)
+	mustComplete(cmd, "dir", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveFilterDirs
+	})
+	return cmd
+}
+
+// serve runs a broker until ctx ends.
+func (f *serverFlags) serve(ctx context.Context, stdout, stderr io.Writer) (err error) {
+	if f.broker.NodeID < 1 {
+		return usagef("--node-id is %d, want at least 1", f.broker.NodeID)
+	}
+	log, err := f.logger(stderr)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	f.broker.Logger, f.broker.Registerer = log, registry
+
+	// Health comes first: recovery may take a while, and is no reason to be killed.
+	health, err := startHealth(ctx, f.metricsAddr, f.broker.AllowPlaintext, registry)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, health.close()) }()
+
+	b, err := broker.Start(f.broker)
+	if err != nil {
+		return err
+	}
+	health.ready.Store(true)
+	fmt.Fprintln(stdout, f.readyLine(b.Addrs(), health.addr))
+
+	<-ctx.Done()
+	log.Info("riffle: stopping", "timeout", f.stopTimeout)
+	health.ready.Store(false)
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.stopTimeout)
+	defer cancel()
+	if err := b.Stop(stopCtx); err != nil {
+		return err
+	}
+	log.Info("riffle: stopped")
+	return nil
+}
+
+// readyLine is the one line on standard output.
+func (f *serverFlags) readyLine(addrs []string, metrics string) string {
+	dir := f.broker.Dir
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	line := fmt.Sprintf("riffle: broker %d is ready at %s, its data in %s", f.broker.NodeID, strings.Join(addrs, ", "), dir)
+	if metrics != "" {
+		line += fmt.Sprintf(", metrics at http://%s/metrics", metrics)
+	}
+	return line
+}
+
+func (f *serverFlags) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel.value)); err != nil {
+		return nil, err
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if f.logFormat.value == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return slog.New(slog.NewTextHandler(w, opts)), nil
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const (
+	// serverEnv begins the names of the variables that set what flags do:
+	// RIFFLE_SERVER_METRICS_ADDR is --metrics-addr.
+	serverEnv = "RIFFLE_SERVER_"
+	// maxConfigBytes keeps a mistyped name from reading a disk.
+	maxConfigBytes = 1 << 20
+)
+
+const configHelp = `Settings come from flags, then from variables (RIFFLE_SERVER_METRICS_ADDR for --metrics-addr), then from the file that
+--config names: lines of name = value, the names those of the flags without the hyphens, # before a comment.`
+
+// addServerConfig adds the flag for the file, and those that hardly anybody sets on a
+// command line.
+func addServerConfig(cmd *cobra.Command, f *serverFlags) {
+	flags := cmd.Flags()
+	flags.String("config", "", "file with settings (see above)")
+	flags.IntVar(&f.broker.MaxConnections, "max-connections", 0, "TCP connections at a time (default 1024)")
+	flags.IntVar(&f.broker.MaxConnectionsPerIP, "max-connections-per-ip", 0, "TCP connections of one address (default 64)")
+	flags.DurationVar(&f.broker.IdleTimeout, "idle-timeout", 0, "how long a connection may send nothing (default 10m)")
+	flags.DurationVar(&f.broker.RetentionInterval, "retention-interval", 0, "how often old segments are looked for (default 5m)")
+	flags.DurationVar(&f.broker.Group.OffsetsRetention, "offsets-retention", 0, "how long the offsets of an empty group are kept (default 168h)")
+	flags.IntVar(&f.broker.MaxFetchSessions, "max-fetch-sessions", 0, "clients that fetch incrementally (default 1000)")
+	flags.IntVar(&f.broker.MaxExporterSeries, "max-exporter-series", 0, "series of kafka_* metrics (default 50000)")
+	mustComplete(cmd, "config", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveDefault
+	})
+}
+
+// setting is one line of a file, or one variable.
+type setting struct {
+	name, value string
+	from        string // where it stands, for messages
+}
+
+// loadServerConfig sets the flags that the command line leaves open, first from
+// variables, then from the file. It reports all that is wrong at once.
+func loadServerConfig(flags *pflag.FlagSet, environ []string) error {
+	set := map[string]bool{}
+	flags.Visit(func(f *pflag.Flag) { set[f.Name] = true })
+	err := applySettings(flags, set, envSettings(environ))
+	path, _ := flags.GetString("config")
+	if path == "" {
+		return err
+	}
+	settings, fileErr := readSettings(path)
+	return errors.Join(err, fileErr, applySettings(flags, set, settings))
+}
+
+// applySettings sets the flags that are not set yet.
+func applySettings(flags *pflag.FlagSet, set map[string]bool, settings []setting) error {
+	var errs []error
+	for _, s := range settings {
+		f := flags.Lookup(s.name)
+		switch {
+		case f == nil || s.name == "help":
+			errs = append(errs, usagef("%s: there is no setting %q%s", s.from, s.name, suggestSetting(flags, s.name)))
+			continue
+		case set[s.name]:
+			continue
+		}
+		set[s.name] = true
+		if f.Value.Type() == "stringSlice" {
+			s.value = trimList(s.value)
+		}
+		if err := flags.Set(s.name, s.value); err != nil {
+			errs = append(errs, usagef("%s: %w", s.from, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// trimList removes the blanks around the words of a list.
+func trimList(value string) string {
+	words := strings.Split(value, ",")
+	for i, word := range words {
+		words[i] = strings.TrimSpace(word)
+	}
+	return strings.Join(words, ",")
+}
+
+// envSettings are the variables that are meant for the server, sorted.
+func envSettings(environ []string) []setting {
+	var settings []setting
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if rest, ok := strings.CutPrefix(name, serverEnv); ok {
+			settings = append(settings, setting{strings.ReplaceAll(strings.ToLower(rest), "_", "-"), value, "variable " + name})
+		}
+	}
+	slices.SortFunc(settings, func(a, b setting) int { return strings.Compare(a.name, b.name) })
+	return settings
+}
+
+// readSettings reads a file of settings.
+func readSettings(path string) ([]setting, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usagef("--config: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+	switch {
+	case err != nil:
+		return nil, usagef("--config: %w", err)
+	case len(text) > maxConfigBytes:
+		return nil, usagef("--config: %s has more than %d bytes: it is no file of settings", path, maxConfigBytes)
+	}
+	return parseSettings(path, string(text))
+}
+
+func parseSettings(path, text string) ([]setting, error) {
+	var (
+		settings []setting
+		errs     []error
+		first    = map[string]int{} // line by name
+	)
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		from := fmt.Sprintf("%s:%d", path, number)
+		switch {
+		case !ok:
+			errs = append(errs, usagef("%s: %.60q is not name = value", from, line))
+		case name == "config":
+			errs = append(errs, usagef("%s: a file cannot name another", from))
+		case first[name] != 0:
+			errs = append(errs, usagef("%s: %q is set already in line %d", from, name, first[name]))
+		default:
+			first[name] = number
+			settings = append(settings, setting{name, value, from})
+		}
+	}
+	return settings, errors.Join(errs...)
+}
+
+// suggestSetting names the setting that is meant, if one is close.
+func suggestSetting(flags *pflag.FlagSet, name string) string {
+	best, distance := "", 4
+	flags.VisitAll(func(f *pflag.Flag) {
+		if d := editDistance(f.Name, strings.ReplaceAll(strings.ToLower(name), "_", "-")); d < distance {
+			best, distance = f.Name, d
+		}
+	})
+	if best == "" {
+		return "; riffle server --help lists them"
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// editDistance is how many letters must be changed, added or removed to make a of b.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,13 @@
+// The suite of franz-go runs from its own module, so that what its tests need is no
+// dependency of Riffle.
+module github.com/riffle-stream/riffle/compat/franz-go
+
+go 1.27
+
+require github.com/twmb/franz-go v1.22.2
+
+require (
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
+)

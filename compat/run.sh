@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Runs the clients that this machine has against a Riffle server of its own, and says
+# what it skipped. Arguments name the suites to run; none means all.
+#
+# A suite prints "ok NAME" or "not ok NAME: cause" for each check. A check that fails
+# is an error unless allow.txt has it, with the reason; one that is listed there and
+# works is an error, too: the list must not outlive its reasons.
+set -uo pipefail
+cd "$(dirname "$0")"
+suites=(kcat kafka-python confluent-python kafkajs platformatic franz-go)
+[ $# -gt 0 ] && suites=("$@")
+
+tmp=$(mktemp -d)
+server=
+stop() {
+	[ -n "$server" ] && kill "$server" 2>/dev/null && wait "$server" 2>/dev/null
+	rm -rf "$tmp"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+export GOTOOLCHAIN=auto RIFFLE="$tmp/riffle" NODE="${NODE:-node}"
+(cd .. && go build -o "$RIFFLE" ./cmd/riffle) || exit 1
+"$RIFFLE" server --dir "$tmp/data" --listen 127.0.0.1:0 --metrics-addr "" --max-connections-per-ip 1024 >"$tmp/ready" 2>"$tmp/server.log" &
+server=$!
+for _ in $(seq 300); do
+	seeds=$(sed -n 's/.* is ready at \([^,]*\),.*/\1/p' "$tmp/ready")
+	[ -n "$seeds" ] && break
+	kill -0 "$server" 2>/dev/null || { cat "$tmp/server.log"; exit 1; }
+	sleep 0.1
+done
+[ -n "$seeds" ] || { echo "the server is not ready after 30 s"; exit 1; }
+
+# missing says what a suite needs and the machine has not; nothing if it can run.
+missing() {
+	case $1 in
+	kcat) command -v kcat >/dev/null || echo "kcat (apt-get install kcat)" ;;
+	kafka-python) /usr/bin/python3 -c 'import kafka' 2>/dev/null || echo "python3-kafka (apt-get install python3-kafka)" ;;
+	confluent-python) /usr/bin/python3 -c 'import confluent_kafka' 2>/dev/null || echo "python3-confluent-kafka (apt-get install python3-confluent-kafka)" ;;
+	kafkajs | platformatic)
+		command -v "$NODE" >/dev/null || { echo "node (or name one by NODE)"; return; }
+		[ "$1" = kafkajs ] || "$NODE" -e 'process.exit(Promise.withResolvers ? 0 : 1)' || { echo "node 22 or later, which @platformatic/kafka needs (name one by NODE)"; return; }
+		[ -d node/node_modules ] || (cd node && npm ci --silent --no-audit --no-fund) >"$tmp/npm" 2>&1 || echo "its packages (npm ci in compat/node: $(tail -1 "$tmp/npm"))"
+		;;
+	franz-go) (cd franz-go && go list github.com/twmb/franz-go/pkg/kgo) >/dev/null 2>&1 || echo "franz-go from the Go module proxy" ;;
+	*) echo "a suite of that name; there are: kcat kafka-python confluent-python kafkajs platformatic franz-go" ;;
+	esac
+}
+
+suite() {
+	case $1 in
+	kcat) kcat/run.sh "$seeds" ;;
+	kafka-python) PYTHONDONTWRITEBYTECODE=1 timeout 300 /usr/bin/python3 python/kafka_python.py "$seeds" ;;
+	confluent-python) PYTHONDONTWRITEBYTECODE=1 timeout 300 /usr/bin/python3 python/confluent.py "$seeds" ;;
+	kafkajs) timeout 600 "$NODE" node/kafkajs.mjs "$seeds" ;;
+	platformatic) timeout 600 "$NODE" node/platformatic.mjs "$seeds" ;;
+	franz-go) franz-go/run.sh "$seeds" ;;
+	esac
+}
+
+passed=0 allowed=0 failed=0 skipped=0
+for name in "${suites[@]}"; do
+	why=$(missing "$name")
+	if [ -n "$why" ]; then
+		echo "skip $name: this machine lacks $why"
+		skipped=$((skipped + 1))
+		continue
+	fi
+	suite "$name" >"$tmp/out" 2>"$tmp/$name.log"
+	if ! grep -q '^ok \|^not ok ' "$tmp/out"; then
+		echo "not ok start: it ended before its first check" >>"$tmp/out"
+	fi
+	bad=0
+	while read -r line; do
+		case $line in "ok "*) result=ok check=${line#ok } ;; "not ok "*) result=bad check=${line#not ok } check=${check%%:*} ;; *) continue ;; esac
+		reason=$(sed -n "s#^$name/$check: ##p" allow.txt)
+		if [ $result = ok ] && [ -z "$reason" ]; then
+			passed=$((passed + 1))
+		elif [ $result = ok ]; then
+			echo "FAIL $name/$check works: take it out of compat/allow.txt"
+			failed=$((failed + 1))
+		elif [ -n "$reason" ]; then
+			echo "allowed $name/$check: $reason"
+			allowed=$((allowed + 1))
+		else
+			echo "FAIL $name/${line#not ok }"
+			failed=$((failed + 1)) bad=1
+		fi
+	done <"$tmp/out"
+	echo "$name: $(grep -c "^ok " "$tmp/out") of $(grep -c "^ok \|^not ok " "$tmp/out") checks passed"
+	[ $bad = 1 ] && tail -n 40 "$tmp/$name.log" | sed 's/^/    /'
+done
+if grep -q 'level=ERROR\|panic' "$tmp/server.log"; then
+	echo "FAIL the server logged errors:"
+	grep 'level=ERROR\|panic' "$tmp/server.log" | head -20 | sed 's/^/    /'
+	failed=$((failed + 1))
+fi
+echo "compat: $passed checks passed, $failed failed, $allowed failed as allow.txt says; $skipped of ${#suites[@]} suites skipped"
+[ $failed = 0 ]

@@ -1,0 +1,254 @@
+package badgerstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/riffle-stream/riffle/state"
+)
+
+// task is the database below the overlays of one task: a [state.Base].
+type task struct {
+	db         *DB
+	id         state.TaskID
+	specs      []state.Spec
+	storeIDs   []uint32
+	generation uint32
+	prefixes   [][]byte // of the data, by store
+	layers     *state.Layers
+
+	// The task's goroutine reads through one transaction until the next commit, for
+	// opening one costs as much as a read. A checkpoint meanwhile does not matter: what
+	// it writes stays in the overlays until a later one displaces it, and that takes a
+	// commit.
+	txn *badger.Txn
+	key []byte
+}
+
+// OpenTask opens the stores of a task. Stores whose data are in doubt, or were
+// written with another layout, make the task be wiped: all its stores then stand at
+// the zero position.
+func (db *DB) OpenTask(id state.TaskID, specs []state.Spec) (state.Task, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	switch {
+	case db.mu.closed:
+		return nil, state.ErrClosed
+	case db.mu.tasks[id] != nil:
+		return nil, fmt.Errorf("%w: %v", state.ErrTaskOpen, id)
+	}
+	t := &task{db: db, id: id, specs: specs}
+	var err error
+	if t.storeIDs, err = db.storeIDsLocked(specs); err != nil {
+		return nil, err
+	}
+	positions, err := t.load()
+	if err != nil {
+		db.log.Warn("state: the local data of a task are thrown away, it is restored from the changelog",
+			"task", id.String(), "reason", err)
+		db.mu.stats.Wiped++
+		positions = make([]state.Position, len(specs))
+		if err := t.Wipe(); err != nil {
+			return nil, err
+		}
+	}
+	if t.layers, err = state.NewLayers(id, specs, positions, t); err != nil {
+		return nil, err
+	}
+	db.mu.tasks[id] = t
+	return t.layers, nil
+}
+
+// load reads the task's generation and positions.
+func (t *task) load() ([]state.Position, error) {
+	positions := make([]state.Position, len(t.specs))
+	generation, err := t.read(appendTaskKey(nil, kindGeneration, t.id))
+	if err != nil {
+		return nil, err
+	}
+	if generation != nil {
+		if len(generation) != 4 {
+			return nil, fmt.Errorf("%w: generation of %d bytes", state.ErrCorrupt, len(generation))
+		}
+		t.generation = binary.BigEndian.Uint32(generation)
+	}
+	t.setPrefixes()
+	for i, spec := range t.specs {
+		b, err := t.read(appendStoreKey(nil, kindPosition, t.id, t.generation, t.storeIDs[i]))
+		switch {
+		case err != nil:
+			return nil, err
+		case b == nil:
+			continue
+		case len(b) == 0 || state.Layout(b[0]) != spec.Layout():
+			return nil, fmt.Errorf("store %q was declared otherwise when it was written", spec.Name)
+		}
+		if positions[i], err = state.ParsePosition(b[1:]); err != nil {
+			return nil, err
+		}
+	}
+	return positions, nil
+}
+
+// read returns a verified value, nil if there is none.
+func (t *task) read(key []byte) (value []byte, err error) {
+	err = t.db.badger.View(func(txn *badger.Txn) error {
+		value, err = get(txn, key, []byte{})
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			value = nil
+			return nil
+		}
+		return err
+	})
+	return value, translate("read", err)
+}
+
+// get appends a verified value to dst.
+func get(txn *badger.Txn, key, dst []byte) ([]byte, error) {
+	item, err := txn.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	if dst, err = item.ValueCopy(dst); err != nil {
+		return nil, err
+	}
+	return verified(key, dst)
+}
+
+func (t *task) setPrefixes() {
+	t.prefixes = t.prefixes[:0]
+	for _, id := range t.storeIDs {
+		t.prefixes = append(t.prefixes, appendStoreKey(nil, kindData, t.id, t.generation, id))
+	}
+}
+
+// Get implements state.Base.
+func (t *task) Get(store int, key, dst []byte) ([]byte, bool, error) {
+	if t.txn == nil {
+		t.txn = t.db.badger.NewTransaction(false)
+	}
+	t.key = append(append(t.key[:0], t.prefixes[store]...), key...)
+	value, err := get(t.txn, t.key, dst)
+	switch {
+	case err == nil:
+		return value, true, nil
+	case errors.Is(err, badger.ErrKeyNotFound):
+		return nil, false, nil
+	}
+	return nil, false, t.fault(store, "get", err)
+}
+
+// endRead ends the reading transaction, if there is one: while it lasts, Badger keeps
+// every version that it could see.
+func (t *task) endRead() {
+	if t.txn != nil {
+		t.txn.Discard()
+		t.txn = nil
+	}
+}
+
+// fault translates an error of a read; after a corruption the database is distrusted.
+func (t *task) fault(store int, op string, err error) error {
+	err = translate(fmt.Sprintf("task %v store %s: %s", t.id, t.specs[store].Name, op), err)
+	if errors.Is(err, state.ErrCorrupt) {
+		t.db.distrust(err.Error())
+	}
+	return err
+}
+
+// Scan implements state.Base.
+func (t *task) Scan(store int, from, to []byte) state.Iterator {
+	prefix := t.prefixes[store]
+	opts := badger.DefaultIteratorOptions
+	opts.Prefix, opts.PrefetchValues = prefix, false
+	it := &iterator{task: t, store: store, prefix: len(prefix), txn: t.db.badger.NewTransaction(false)}
+	it.it = it.txn.NewIterator(opts)
+	if to != nil {
+		it.to = append(append([]byte{}, prefix...), to...)
+	}
+	it.it.Seek(append(append([]byte{}, prefix...), from...))
+	return it
+}
+
+// iterator is a [state.Iterator] over a store.
+type iterator struct {
+	task   *task
+	store  int
+	prefix int    // bytes before the store's own key
+	to     []byte // with the prefix; nil for no bound
+	txn    *badger.Txn
+	it     *badger.Iterator
+	begun  bool
+	key    []byte
+	value  []byte
+}
+
+func (it *iterator) Next() (state.KV, bool, error) {
+	if it.begun {
+		it.it.Next()
+	}
+	it.begun = true
+	if !it.it.Valid() {
+		it.begun = false
+		return state.KV{}, false, nil
+	}
+	item := it.it.Item()
+	it.key = item.KeyCopy(it.key)
+	if it.to != nil && string(it.key) >= string(it.to) {
+		it.begun = false
+		return state.KV{}, false, nil
+	}
+	b, err := item.ValueCopy(it.value)
+	if err == nil {
+		it.value = b
+		b, err = verified(it.key, b)
+	}
+	if err != nil {
+		return state.KV{}, false, it.task.fault(it.store, "range", err)
+	}
+	return state.KV{Key: it.key[it.prefix:], Value: b}, true, nil
+}
+
+func (it *iterator) Close() {
+	it.it.Close()
+	it.txn.Discard()
+}
+
+// Wipe implements state.Base: a new generation, and the old one is left to the sweep.
+func (t *task) Wipe() error {
+	t.endRead()
+	b := t.db.writer.batch()
+	err := errors.Join(
+		b.set(appendTaskKey(nil, kindGeneration, t.id), binary.BigEndian.AppendUint32(nil, t.generation+1)),
+		b.set(appendGenerationKey(nil, kindWipe, t.id, t.generation), nil),
+	)
+	if err != nil {
+		b.txn.Discard()
+	} else {
+		err = t.db.writer.write(b)
+	}
+	if err != nil {
+		return translate(fmt.Sprintf("wipe task %v", t.id), err)
+	}
+	t.generation++
+	t.setPrefixes()
+	select {
+	case t.db.sweep <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Close implements state.Base.
+func (t *task) Close() error {
+	t.endRead()
+	err := t.db.checkpoint(t)
+	if errors.Is(err, ErrNoSpace) {
+		err = nil // said already; the changelog has it
+	}
+	t.db.forget(t.id, t.layers.Retire())
+	return err
+}

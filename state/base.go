@@ -1,0 +1,67 @@
+package state
+
+// Base is the durable bottom of one task, below the overlays: what a backend
+// implements and gives to [NewLayers]. Stores are numbered in the order in which
+// the task was opened with them.
+//
+// Get and Scan are called by the task's goroutine while a checkpoint writes in
+// another one.
+type Base interface {
+	// Get appends the value of key to dst, which is empty; found is false if there is none.
+	Get(store int, key, dst []byte) (value []byte, found bool, err error)
+	// Scan iterates over [from, to) in the order of the keys; nil bounds are open.
+	Scan(store int, from, to []byte) Iterator
+	// Grew says by how many bytes the task's committed overlay grew (shrank, if
+	// negative). It starts a checkpoint when one is due, and waits while there is
+	// more than may be; it does neither if the overlay shrank. An error fails the
+	// commit.
+	Grew(bytes int64) error
+	// Wipe empties the task. No checkpoint of it is being written.
+	Wipe() error
+	// Close writes a last checkpoint and ends the use of the task.
+	Close() error
+}
+
+// Iterator yields the entries of a base in order.
+type Iterator interface {
+	// Next returns the next entry; false at the end. The slices are valid until
+	// the call after.
+	Next() (KV, bool, error)
+	Close()
+}
+
+// Frozen is a committed overlay that no longer changes: what a checkpoint writes
+// to the base.
+type Frozen struct {
+	tables    []*table
+	positions []Position
+	bytes     int64
+}
+
+// Len is the number of changes in all stores.
+func (f *Frozen) Len() int {
+	n := 0
+	for _, t := range f.tables {
+		n += t.len()
+	}
+	return n
+}
+
+// Bytes is about the size of the changes in memory.
+func (f *Frozen) Bytes() int64 { return f.bytes }
+
+// Changes calls yield for each change of a store. The slices stay valid.
+func (f *Frozen) Changes(store int) func(yield func(Change) bool) {
+	return func(yield func(Change) bool) {
+		t := f.tables[store]
+		for ref := range t.len() {
+			key, value := t.at(ref)
+			if !yield(Change{Key: key, Value: value}) {
+				return
+			}
+		}
+	}
+}
+
+// Position is where a store stands once the changes are in the base.
+func (f *Frozen) Position(store int) Position { return f.positions[store] }

@@ -1,0 +1,163 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+)
+
+// memoryDirtyBytes is how much a memory task commits before it is folded into its
+// base.
+const memoryDirtyBytes = 1 << 20
+
+// NewMemory returns a backend that keeps everything in memory, in the same layers
+// as one on disk. The data of a task outlive the task, not the backend: OpenTask
+// finds what was committed before.
+func NewMemory() Backend {
+	m := &memory{}
+	m.mu.tasks = make(map[TaskID]*memoryTask)
+	return m
+}
+
+type memory struct {
+	mu struct {
+		sync.Mutex
+		tasks  map[TaskID]*memoryTask
+		closed bool
+	}
+}
+
+// memoryTask keeps the stores of a task, also of those that it is not open with.
+type memoryTask struct {
+	backend *memory
+	stores  map[string]*memoryStore
+	open    *Layers        // nil if the task is closed
+	order   []*memoryStore // as it was opened
+}
+
+type memoryStore struct {
+	table    *table
+	position Position
+}
+
+func (m *memory) OpenTask(id TaskID, specs []Spec) (Task, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.closed {
+		return nil, ErrClosed
+	}
+	t := m.mu.tasks[id]
+	if t == nil {
+		t = &memoryTask{backend: m, stores: make(map[string]*memoryStore)}
+		m.mu.tasks[id] = t
+	}
+	if t.open != nil {
+		return nil, fmt.Errorf("%w: %v", ErrTaskOpen, id)
+	}
+	t.order = nil
+	var positions []Position
+	for _, spec := range specs {
+		s := t.stores[spec.Name]
+		if s == nil {
+			s = &memoryStore{table: &table{}}
+			t.stores[spec.Name] = s
+		}
+		t.order = append(t.order, s)
+		positions = append(positions, s.position)
+	}
+	l, err := NewLayers(id, specs, positions, t)
+	if err != nil {
+		return nil, err
+	}
+	t.open = l
+	return l, nil
+}
+
+func (m *memory) Close() error {
+	m.mu.Lock()
+	m.mu.closed = true
+	var open []*Layers
+	for _, t := range m.mu.tasks {
+		if t.open != nil {
+			open = append(open, t.open)
+		}
+	}
+	m.mu.Unlock()
+	for _, l := range open {
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *memoryTask) Get(store int, key, _ []byte) ([]byte, bool, error) {
+	value, state := t.order[store].table.get(hashOf(key), key)
+	return value, state == present, nil
+}
+
+func (t *memoryTask) Scan(store int, from, to []byte) Iterator {
+	s := t.order[store].table
+	s.index()
+	return &memoryIterator{table: s, ref: s.seek(from), to: bytes.Clone(to)}
+}
+
+type memoryIterator struct {
+	table *table
+	ref   int
+	to    []byte
+}
+
+func (it *memoryIterator) Next() (KV, bool, error) {
+	for it.ref >= 0 {
+		key, value := it.table.at(it.ref)
+		if it.to != nil && bytes.Compare(key, it.to) >= 0 {
+			break
+		}
+		it.ref = it.table.order.next(it.ref, 0)
+		if value != nil {
+			return KV{key, value}, true, nil
+		}
+	}
+	it.ref = -1
+	return KV{}, false, nil
+}
+
+func (it *memoryIterator) Close() {}
+
+func (t *memoryTask) Grew(bytes int64) error {
+	if bytes < 0 || t.open.DirtyBytes() < memoryDirtyBytes {
+		return nil
+	}
+	return t.fold()
+}
+
+// fold is the checkpoint of a memory task: into its base, at once.
+func (t *memoryTask) fold() error {
+	_, err := t.open.Checkpoint(func(f *Frozen) error {
+		for i, s := range t.order {
+			s.table.fold(f.tables[i])
+			s.table = s.table.compacted()
+			s.position = f.Position(i)
+		}
+		return nil
+	})
+	return err
+}
+
+func (t *memoryTask) Wipe() error {
+	for _, s := range t.order {
+		*s = memoryStore{table: &table{}}
+	}
+	return nil
+}
+
+func (t *memoryTask) Close() error {
+	if err := t.fold(); err != nil {
+		return err
+	}
+	t.backend.mu.Lock()
+	defer t.backend.mu.Unlock()
+	t.open = nil
+	return nil
+}

@@ -1,0 +1,215 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+)
+
+// layerStore is one store of Layers.
+type layerStore struct {
+	task    *Layers
+	index   int
+	open    *table
+	writes  uint64 // counts writes, for ranges that run meanwhile
+	value   []byte // of the last read from the base
+	scratch Scratch
+}
+
+// Scratch is what typed stores reuse from call to call; it lives with the bytes
+// because a typed handle lives for one record only. Its zero value is ready.
+type Scratch struct {
+	key, value, other []byte
+	sweep             sweepState
+}
+
+// Scratcher is a Store that keeps scratch space for the typed stores above it. What
+// wraps a Store passes its Scratch on, or every call allocates its own.
+type Scratcher interface{ Scratch() *Scratch }
+
+func (s *layerStore) Scratch() *Scratch { return &s.scratch }
+
+func (s *layerStore) Get(key []byte) ([]byte, bool, error) {
+	if s.task.closed {
+		return nil, false, ErrClosed
+	}
+	hash := hashOf(key)
+	if value, state := s.open.get(hash, key); state != absent {
+		return value, state == present, nil
+	}
+	layers := s.task.layers.Load()
+	if value, state := layers.committed[s.index].get(hash, key); state != absent {
+		return value, state == present, nil
+	}
+	if layers.frozen != nil {
+		if value, state := layers.frozen[s.index].get(hash, key); state != absent {
+			return value, state == present, nil
+		}
+	}
+	value, found, err := s.task.base.Get(s.index, key, s.value[:0])
+	if found {
+		s.value = value
+	}
+	return value, found, err
+}
+
+func (s *layerStore) Put(key, value []byte) error {
+	if value == nil {
+		value = []byte{}
+	}
+	return s.set(key, value)
+}
+
+func (s *layerStore) Delete(key []byte) error { return s.set(key, nil) }
+
+func (s *layerStore) set(key, value []byte) error {
+	switch {
+	case s.task.closed:
+		return ErrClosed
+	case len(key) > MaxKeyBytes || len(value) > MaxValueBytes:
+		return fmt.Errorf("%w: key of %d bytes (at most %d), value of %d (at most %d)",
+			ErrTooLarge, len(key), MaxKeyBytes, len(value), MaxValueBytes)
+	}
+	s.writes++
+	s.open.set(hashOf(key), key, value)
+	return nil
+}
+
+func (s *layerStore) Range(from, to []byte) iter.Seq2[KV, error] {
+	return func(yield func(KV, error) bool) {
+		if s.task.closed {
+			yield(KV{}, ErrClosed)
+			return
+		}
+		if to != nil && bytes.Compare(from, to) >= 0 {
+			return
+		}
+		m := s.merge(from, to)
+		defer m.base.Close()
+		for {
+			kv, ok, err := m.next()
+			if err != nil {
+				yield(KV{}, err)
+				return
+			}
+			if !ok || !yield(kv, nil) {
+				return
+			}
+		}
+	}
+}
+
+// merge reads the layers of a store side by side in the order of the keys.
+type merge struct {
+	store   *layerStore
+	to      []byte
+	cursors [3]cursor // open, committed, frozen
+	base    Iterator
+	head    KV // next of base
+	hasHead bool
+	fetch   bool   // base has to be asked for its next
+	writes  uint64 // store.writes when the range began
+}
+
+// cursor is a place in a table.
+type cursor struct {
+	table *table
+	ref   int // < 0 at the end
+	limit int // refs from here on were written after the range began
+}
+
+func (s *layerStore) merge(from, to []byte) *merge {
+	// The overlays are taken before the base: a checkpoint that ends in between is
+	// then seen twice, in the order of the layers, and not missed.
+	layers := s.task.layers.Load()
+	m := &merge{store: s, to: bytes.Clone(to), fetch: true, writes: s.writes}
+	tables := [...]*table{s.open, layers.committed[s.index], nil}
+	if layers.frozen != nil {
+		tables[2] = layers.frozen[s.index]
+	}
+	for i, t := range tables {
+		m.cursors[i].ref = -1
+		if t == nil || t.len() == 0 {
+			continue
+		}
+		t.index()
+		m.cursors[i] = cursor{table: t, ref: t.seek(from), limit: t.len()}
+	}
+	m.base = s.task.base.Scan(s.index, from, to)
+	return m
+}
+
+// next returns the next entry that still exists, with its present value.
+func (m *merge) next() (KV, bool, error) {
+	for {
+		kv, ok, err := m.step()
+		if err != nil || !ok {
+			return KV{}, false, err
+		}
+		if m.store.writes != m.writes {
+			// The loop writes while it reads: whether a write shows must not depend on
+			// the layer the old value lies in, so the open overlay is asked again.
+			switch value, state := m.store.open.get(hashOf(kv.Key), kv.Key); state {
+			case present:
+				kv.Value = value
+			case removed:
+				kv.Value = nil
+			}
+		}
+		if kv.Value != nil {
+			return kv, true, nil
+		}
+	}
+}
+
+// step returns the smallest key of all layers, with the uppermost layer's value
+// (nil for a delete), and moves the layers that have it on.
+func (m *merge) step() (kv KV, ok bool, err error) {
+	if m.fetch {
+		m.fetch = false
+		if m.head, m.hasHead, err = m.base.Next(); err != nil {
+			return KV{}, false, err
+		}
+	}
+	best := -1
+	for i := range m.cursors {
+		c := &m.cursors[i]
+		for c.ref >= c.limit && c.ref >= 0 {
+			c.ref = c.table.order.next(c.ref, 0)
+		}
+		if c.ref < 0 {
+			continue
+		}
+		key, value := c.table.at(c.ref)
+		if m.to != nil && bytes.Compare(key, m.to) >= 0 {
+			c.ref = -1
+			continue
+		}
+		if best < 0 || bytes.Compare(key, kv.Key) < 0 {
+			best, kv = i, KV{key, value}
+		}
+	}
+	if m.hasHead && (best < 0 || bytes.Compare(m.head.Key, kv.Key) < 0) {
+		kv = m.head
+		m.hasHead, m.fetch = false, true // at the next step, when kv is no longer used
+		return kv, true, nil
+	}
+	if best < 0 {
+		return KV{}, false, nil
+	}
+	for i := range m.cursors {
+		c := &m.cursors[i]
+		if c.ref >= 0 && (i == best || bytes.Equal(c.key(), kv.Key)) {
+			c.ref = c.table.order.next(c.ref, 0)
+		}
+	}
+	if m.hasHead && bytes.Equal(m.head.Key, kv.Key) {
+		m.hasHead, m.fetch = false, true
+	}
+	return kv, true, nil
+}
+
+func (c *cursor) key() []byte {
+	key, _ := c.table.at(c.ref)
+	return key
+}

@@ -1,0 +1,128 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestTable compares a table with a map through growth, overwriting, deletes, resets
+// and compaction; the index is read at random moments, so that it catches up in steps.
+func TestTable(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(r, "seed"), 1))
+		keys := rapid.SampledFrom([]int{3, 100, 2000}).Draw(r, "keys")
+		table, model := &table{}, map[string][]byte{} // nil for a delete
+		for range rapid.IntRange(1, 10).Draw(r, "rounds") {
+			for range rng.IntN(keys) {
+				key := fmt.Sprint(rng.IntN(keys))
+				var value []byte
+				if rng.IntN(4) > 0 {
+					value = bytes.Repeat([]byte{byte(rng.IntN(256))}, rng.IntN(200))
+				}
+				table.set(hashOf([]byte(key)), []byte(key), value)
+				model[key] = value
+			}
+			checkTable(r, table, model)
+			switch rng.IntN(6) {
+			case 0:
+				table.reset()
+				clear(model)
+			case 1:
+				if c := table.compacted(); c != table {
+					table = c
+					maps.DeleteFunc(model, func(_ string, value []byte) bool { return value == nil })
+				}
+			}
+		}
+	})
+}
+
+func checkTable(r *rapid.T, table *table, model map[string][]byte) {
+	if table.len() != len(model) {
+		r.Fatalf("%d entries, want %d", table.len(), len(model))
+	}
+	for key, want := range model {
+		got, found := table.get(hashOf([]byte(key)), []byte(key))
+		if !bytes.Equal(got, want) || (found == present) != (want != nil) || (found == removed) != (want == nil) {
+			r.Fatalf("get(%q) = %x, %d, want %x", key, got, found, want)
+		}
+	}
+	if _, found := table.get(hashOf([]byte("none")), []byte("none")); found != absent {
+		r.Fatalf("a key that was never set is found")
+	}
+	table.index()
+	sorted := slices.Sorted(maps.Keys(model))
+	at := table.seek(nil)
+	for _, key := range sorted {
+		if at < 0 {
+			r.Fatalf("the index ends before %q", key)
+		}
+		if got, _ := table.at(at); string(got) != key {
+			r.Fatalf("the index has %q, want %q", got, key)
+		}
+		if got := table.seek([]byte(key)); got != at {
+			r.Fatalf("seek(%q) = %d, want %d", key, got, at)
+		}
+		at = table.order.next(at, 0)
+	}
+	if at >= 0 {
+		r.Fatalf("the index goes on after the last key")
+	}
+}
+
+// TestTableOverwritesInPlace keeps a hot key from filling the slab.
+func TestTableOverwritesInPlace(t *testing.T) {
+	t.Parallel()
+	table := &table{}
+	key := []byte("hot")
+	for i := range 100000 {
+		table.set(hashOf(key), key, fmt.Appendf(nil, "%08d", i))
+	}
+	if got := table.size(); got > 1000 {
+		t.Errorf("one key takes %d bytes", got)
+	}
+}
+
+// TestTableKeepsLittle demands that a table which was large once does not stay so.
+func TestTableKeepsLittle(t *testing.T) {
+	t.Parallel()
+	table := &table{}
+	for i := range 100000 {
+		key := fmt.Appendf(nil, "%08d", i)
+		table.set(hashOf(key), key, key)
+	}
+	table.reset()
+	table.set(hashOf([]byte("k")), []byte("k"), []byte("v"))
+	table.reset()
+	if got := len(table.slots); got > 8*minSlots {
+		t.Errorf("after two resets there are %d slots", got)
+	}
+}
+
+func BenchmarkTable(b *testing.B) {
+	for _, keys := range []int{100_000, 5_000_000} {
+		b.Run(fmt.Sprintf("op=count/keys=%d", keys), func(b *testing.B) {
+			table := &table{}
+			rng := rand.New(rand.NewPCG(1, 2))
+			var key [16]byte
+			var value [8]byte
+			for b.Loop() {
+				n := rng.IntN(keys)
+				key[0], key[1], key[2], key[3] = byte(n), byte(n>>8), byte(n>>16), byte(n>>24)
+				hash := hashOf(key[:])
+				old, _ := table.get(hash, key[:])
+				copy(value[:], old)
+				value[0]++
+				table.set(hash, key[:], value[:])
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}

@@ -1,0 +1,283 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream/internal/client"
+	"github.com/riffle-stream/riffle/stream/internal/graph"
+	"github.com/riffle-stream/riffle/stream/internal/task"
+	"github.com/riffle-stream/riffle/stream/internal/worker"
+)
+
+// Config tunes an App. The zero value is a working configuration.
+type Config struct {
+	// Workers is how many tasks run in parallel. The default is the number of usable CPUs. The outputs do not
+	// depend on it.
+	Workers int
+	// CommitInterval is how long processed records may wait for their commit, and so how much is repeated after
+	// a crash. The default is 100 ms.
+	CommitInterval time.Duration
+	// StateDir holds the local copies of the stores. The default is dir/state/NAME for Embedded(dir), and
+	// riffle-data/NAME for Kafka. One instance at a time can use it.
+	StateDir string
+	// CheckpointBytes and CheckpointAge say how much committed state, and for how long, may wait in memory before
+	// it goes to StateDir. They bound what a restart after a crash has to read from the changelogs. The defaults
+	// are 64 MiB and 10 s.
+	CheckpointBytes int64
+	CheckpointAge   time.Duration
+	// Backend replaces the stores in StateDir, for instance by state.NewMemory. The App does not close it.
+	Backend state.Backend
+	// Instance makes this App a static member of its group: after a restart within SessionTimeout it takes its
+	// old place. It must differ between the instances of an application. The default is an ordinary member;
+	// with Embedded, static members that are numbered from 0.
+	Instance string
+	// SessionTimeout is how long the group waits for an instance that fell silent. The default is 30 s.
+	SessionTimeout time.Duration
+	// ShutdownTimeout bounds the end of Run after its context has ended: half of it is for what was polled, the rest
+	// for the last commit. A function that does not return is waited for. The default is 30 s.
+	ShutdownTimeout time.Duration
+
+	// MaxPollRecords bounds what is processed between two looks at the group. The default is 10,000 records; slow
+	// functions stop earlier, after about a second.
+	MaxPollRecords int
+	// MaxQueuedRecords bounds what a task holds of one input partition while it waits for another. Above it
+	// the partition is not fetched. The default is 50,000 records.
+	MaxQueuedRecords int
+	// MaxUncommittedRecords and MaxUncommittedBytes (of outputs) bring a commit forward. The defaults are
+	// 200,000 and 64 MiB.
+	MaxUncommittedRecords, MaxUncommittedBytes int
+	// MaxBufferedRecords and MaxBufferedBytes bound the outputs that wait for the cluster. When either is
+	// reached, processing waits. The defaults are 100,000 and 64 MiB.
+	MaxBufferedRecords, MaxBufferedBytes int
+
+	// StopAtEnd ends Run when everything that the source topics hold at the start is processed and committed,
+	// and what came of it in repartition topics too.
+	StopAtEnd bool
+	// InputsDone does the same, with what the source topics hold when it is closed: for a program that writes
+	// its own input.
+	InputsDone <-chan struct{}
+
+	// Logger tells what happens. The default is slog.Default.
+	Logger *slog.Logger
+	// Registerer takes the metrics while Run runs, with the application's name as label "app". The default is
+	// none.
+	Registerer prometheus.Registerer
+}
+
+func (c Config) withDefaults(cluster *Cluster, app string) Config {
+	if c.StateDir == "" {
+		c.StateDir = cluster.stateDir(app)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var errs []error
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"Workers", int64(c.Workers)},
+		{"CommitInterval", int64(c.CommitInterval)},
+		{"CheckpointBytes", c.CheckpointBytes},
+		{"CheckpointAge", int64(c.CheckpointAge)},
+		{"SessionTimeout", int64(c.SessionTimeout)},
+		{"ShutdownTimeout", int64(c.ShutdownTimeout)},
+		{"MaxPollRecords", int64(c.MaxPollRecords)},
+		{"MaxQueuedRecords", int64(c.MaxQueuedRecords)},
+		{"MaxUncommittedRecords", int64(c.MaxUncommittedRecords)},
+		{"MaxUncommittedBytes", int64(c.MaxUncommittedBytes)},
+		{"MaxBufferedRecords", int64(c.MaxBufferedRecords)},
+		{"MaxBufferedBytes", int64(c.MaxBufferedBytes)},
+	} {
+		if f.value < 0 {
+			errs = append(errs, fmt.Errorf("stream: Config.%s is %d: want more than 0, or 0 for the default", f.name, f.value))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// App is one instance of an application: it runs the tasks that its consumer group gives it. Instances of the
+// same topology share the work, up to one per partition.
+type App struct {
+	topology *Topology
+	cluster  *Cluster
+	cfg      Config
+	metrics  *worker.Metrics
+	ran      atomic.Bool
+}
+
+// NewApp checks the configuration. It does not touch the cluster yet.
+func NewApp(topology *Topology, cluster *Cluster, cfg Config) (*App, error) {
+	if topology == nil || cluster == nil {
+		return nil, errors.New("stream: NewApp needs a topology and a cluster")
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return &App{
+		topology: topology, cluster: cluster,
+		cfg:     cfg.withDefaults(cluster, topology.Name()),
+		metrics: worker.NewMetrics(),
+	}, nil
+}
+
+// Run runs a topology on a cluster with the default configuration. See [App.Run].
+func Run(ctx context.Context, topology *Topology, cluster *Cluster) error {
+	app, err := NewApp(topology, cluster, Config{})
+	if err != nil {
+		return err
+	}
+	return app.Run(ctx)
+}
+
+// Run makes the internal topics, joins the group, restores the stores and processes until ctx ends, or until the
+// inputs are drained if the configuration says so. Then it finishes what it holds, commits, leaves the group and
+// returns nil. It can be called once.
+//
+// Guarantees: every input record is processed; after a crash some outputs may be repeated, in the same order per
+// key, but no record counts twice in a store. An error means that the cluster or the state failed, not a record:
+// records that cannot be processed go to the topic NAME-dead-letters. What was not committed is done again by the
+// next Run.
+func (a *App) Run(ctx context.Context) (err error) {
+	if a.ran.Swap(true) {
+		return errors.New("stream: App.Run can be called once; make another App")
+	}
+	if err := a.cluster.Open(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.cluster.Close()) }()
+
+	plan, err := a.prepareTopics(ctx)
+	if err != nil {
+		return err
+	}
+	if a.cfg.Registerer != nil {
+		reg := prometheus.WrapRegistererWith(prometheus.Labels{"app": a.topology.Name()}, a.cfg.Registerer)
+		if err := reg.Register(a.metrics); err != nil {
+			return fmt.Errorf("stream: register the metrics of %s: %w: give each instance its own registry", a.topology.Name(), err)
+		}
+		defer reg.Unregister(a.metrics)
+	}
+	instance := a.cfg.Instance
+	if instance == "" {
+		var release func()
+		instance, release = a.cluster.instance(a.topology.Name())
+		defer release()
+	}
+	for rebuilds := 0; ; rebuilds++ {
+		err := a.runTasks(ctx, plan, instance)
+		if !errors.Is(err, state.ErrCorrupt) || a.cfg.Backend != nil || rebuilds == maxRebuilds {
+			return err
+		}
+		a.cfg.Logger.Error("local state is damaged, restoring it from the changelogs", "app", a.topology.Name(), "dir", a.cfg.StateDir, "err", err)
+	}
+}
+
+// maxRebuilds is how often one Run restores damaged state before it takes the disk for broken.
+const maxRebuilds = 2
+
+// runTasks joins the group and processes until there is a reason to stop.
+func (a *App) runTasks(ctx context.Context, plan *topicPlan, instance string) (err error) {
+	backend := a.cfg.Backend
+	if backend == nil && stateful(a.topology.program.Graph) {
+		if backend, err = openState(a.cfg); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, backend.Close()) }()
+	}
+	if backend == nil {
+		backend = state.NewMemory() // nothing will be put there
+	}
+	w, err := worker.New(a.workerConfig(plan, backend, instance))
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+func stateful(g *graph.Topology) bool {
+	for _, sub := range g.Subs {
+		if sub.Stateful() {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *App) workerConfig(plan *topicPlan, backend state.Backend, instance string) worker.Config {
+	cfg := worker.Config{
+		App:          a.topology.Name(),
+		Repartitions: a.topology.program.Graph.Repartitions(),
+		Backend:      backend,
+		NewTask:      a.newTask(plan),
+		Client: client.Config{
+			Conn:     a.cluster.conn(),
+			Instance: instance, Leave: a.cfg.Instance == "",
+			Manual: plan.changelogs, RecordLimits: plan.limits,
+			Notes:              storeNotes(a.topology.program.Graph),
+			MaxBufferedRecords: a.cfg.MaxBufferedRecords, MaxBufferedBytes: a.cfg.MaxBufferedBytes,
+			SessionTimeout: a.cfg.SessionTimeout,
+		},
+		Workers: a.cfg.Workers, CommitInterval: a.cfg.CommitInterval,
+		MaxPollRecords: a.cfg.MaxPollRecords, MaxQueuedRecords: a.cfg.MaxQueuedRecords,
+		MaxUncommittedRecords: a.cfg.MaxUncommittedRecords, MaxUncommittedBytes: a.cfg.MaxUncommittedBytes,
+		ShutdownTimeout: a.cfg.ShutdownTimeout,
+		StopAtEnd:       a.cfg.StopAtEnd, InputsDone: a.cfg.InputsDone,
+		Logger: a.cfg.Logger, Metrics: a.metrics,
+	}
+	for _, sub := range a.topology.program.Graph.Subs {
+		cfg.Subs = append(cfg.Subs, worker.Sub{ID: sub.ID, Inputs: sub.Topics(), Stores: sub.Stores})
+	}
+	return cfg
+}
+
+func (a *App) newTask(plan *topicPlan) func(worker.Setup) (worker.Task, error) {
+	dead := newDeadLetters(a.topology.Name(), a.cfg.Logger)
+	return func(s worker.Setup) (worker.Task, error) {
+		return task.New(task.Config{
+			ID: s.ID, Program: a.topology.program, State: s.State,
+			Output:  &output{sink: s.Sink, dead: dead},
+			Offsets: s.Offsets, StreamTime: s.StreamTime,
+			MaxRecordBytes: plan.maxRecordBytes,
+		})
+	}
+}
+
+// Stats is what an App did since its start, and where it stands.
+type Stats struct {
+	// Processed counts input records, dead letters included.
+	Processed, DeadLetters, Commits int64
+	// Lag is the number of records between the last commit and the end of the inputs.
+	Lag int64
+	// Restored counts changelog records read to restore state; Restoring are those still to read.
+	Restored, Restoring int64
+	// StateWipes counts tasks whose local state did not fit its changelog and was restored from the beginning.
+	StateWipes int64
+	// Tasks names the tasks that this instance runs, as SUBTOPOLOGY_PARTITION.
+	Tasks []string
+}
+
+// Stats returns the counts of this moment. It may be called at any time.
+func (a *App) Stats() Stats {
+	s := a.metrics.Stats()
+	stats := Stats{
+		Processed: s.Processed, DeadLetters: s.DeadLetters, Commits: s.Commits,
+		Lag: s.Lag, Restored: s.Restored, Restoring: s.Restoring, StateWipes: s.Wiped,
+	}
+	for _, id := range s.Tasks {
+		stats.Tasks = append(stats.Tasks, id.String())
+	}
+	return stats
+}

@@ -1,0 +1,159 @@
+package stream_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/riffle-stream/riffle/serde"
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream"
+)
+
+func forward(c *stream.Context[string, string], r stream.Record[string, string]) error {
+	return c.Forward(r.Key, r.Value)
+}
+
+// Each row makes one mistake, and Build has one sentence for it.
+func TestBuildMistakes(t *testing.T) {
+	t.Parallel()
+	var noSerde serde.Serde[string]
+	errSchema := errors.New("no schema")
+	badSerde := serde.String
+	badSerde.Err = errSchema
+	tests := []struct {
+		name   string
+		define func(b *stream.Builder)
+		want   []string
+	}{
+		{"nothing", func(*stream.Builder) {}, []string{"stream: the topology reads no topic: start it with From"}},
+		{"nil functions", func(b *stream.Builder) {
+			s := b.From(lines)
+			s.Filter(nil).To(words)
+			s.TryMap[string](nil).To(words)
+			s.FlatMapRecord[string](nil).To(words)
+			s.PeekRecord(nil)
+			yes, _ := s.Branch(nil)
+			yes.To(words)
+			s.Rekey("rekey", serde.String, serde.String, (func(string, string) string)(nil)).To(words)
+			s.Process[string, string]("process", nil)
+		}, []string{
+			`stream: filter "lines-filter-1": the function is nil`,
+			`stream: map "lines-map-1": the function is nil`,
+			`stream: flatmap "lines-flatmap-1": the function is nil`,
+			`stream: peek "lines-peek-1": the function is nil`,
+			`stream: branch "lines-branch-1": the function is nil`,
+			`stream: rekey "rekey": the function is nil`,
+			`stream: process "process": the function is nil`,
+		}},
+		{"no names", func(b *stream.Builder) {
+			b.From(stream.NewTopic("", serde.String, serde.String)).
+				Process("", forward).
+				Rekey("", serde.String, serde.String, func(k, _ string) string { return k }).
+				To(words)
+		}, []string{
+			`stream: process below "-from-1" has no name`,
+			`stream: rekey below "-process-1" has no name`,
+			`stream: from: the topic's name "" is empty`,
+		}},
+		{"serdes", func(b *stream.Builder) {
+			b.From(stream.NewTopic("in", noSerde, serde.String)).
+				Rekey("by", serde.String, noSerde, func(k, _ string) string { return k }).
+				To(stream.NewTopic("out", serde.String, badSerde))
+		}, []string{
+			`stream: from: topic "in": key: serde: "" has no Encode or no Decode function`,
+			`stream: rekey "by": value: serde: "" has no Encode or no Decode function`,
+			`stream: to: topic "out": value: no schema`,
+		}},
+		{"two definitions of a topic", func(b *stream.Builder) {
+			b.From(lines).To(stream.NewTopic("words", serde.String, serde.String))
+			b.From(stream.NewTopic("lines", serde.String, serde.Bytes)).To(stream.NewTopic("words", serde.String, serde.JSON[[]byte]()))
+		}, []string{
+			`stream: topic "lines" is defined twice, as string string, string string and as string string, []uint8 bytes: use one definition`,
+			`stream: topic "words" is defined twice, as string string, string string and as string string, []uint8 ` + serde.JSON[[]byte]().Name + `: use one definition`,
+		}},
+		{"event time", func(b *stream.Builder) {
+			b.From(lines).To(words)
+			b.From(lines.EventTime(func(string) time.Time { return time.Time{} })).To(words)
+		}, []string{`stream: from: topic "lines" is defined with an event time and without: use one definition`}},
+		{"builders", func(b *stream.Builder) {
+			other := stream.NewBuilder("other")
+			b.From(lines).Merge(other.From(words), stream.Stream[string, string]{}).To(others)
+		}, []string{
+			`stream: merge of "lines": a stream of another builder`,
+			`stream: merge of "lines": a stream of no builder`,
+		}},
+		{"stores", func(b *stream.Builder) {
+			b.From(lines).
+				Process("a", count, totals, nil).
+				Process("b", func(*stream.Context[string, string], stream.Record[string, int64]) error { return nil },
+					state.NewKeyValueStore("totals", serde.String, serde.String)).
+				Process("c", forward, state.KeyValueStore[string, string]{})
+		}, []string{
+			`stream: process "a": a store is nil`,
+			`stream: store "totals" of process "b" is not the store "totals" of process "a": use one definition, or give each its own name`,
+			`stream: process "c": state: a store was not declared with NewKeyValueStore`,
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := stream.NewBuilder("app")
+			test.define(b)
+			topology, err := b.Build()
+			if err == nil {
+				t.Fatalf("built:\n%s", topology)
+			}
+			if diff := cmp.Diff(test.want, strings.Split(err.Error(), "\n")); diff != "" {
+				t.Errorf("mistakes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestBuildKeepsTheChainOfErrors(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("no schema")
+	broken := serde.String
+	broken.Err = cause
+	b := stream.NewBuilder("app")
+	b.From(lines).To(stream.NewTopic("out", broken, serde.String))
+	if _, err := b.Build(); !errors.Is(err, cause) {
+		t.Errorf("Build: %v, want one that wraps %v", err, cause)
+	}
+}
+
+func TestBuilderIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	b := stream.NewBuilder("app")
+	s := b.From(lines)
+	s.To(words)
+	topology, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := topology.String()
+	s.Filter(func(string) bool { return true }).To(others)
+	if after := topology.String(); after != before {
+		t.Errorf("the topology changed after Build:\n%s", cmp.Diff(before, after))
+	}
+	if _, err := b.Build(); err == nil || !strings.Contains(err.Error(), "Build was called before") {
+		t.Errorf("second Build: %v, want an error", err)
+	}
+}
+
+// From of the same topic is the same stream.
+func TestFromTwice(t *testing.T) {
+	t.Parallel()
+	got := build(t, func(b *stream.Builder) {
+		b.From(lines).To(words)
+		b.From(lines).To(others)
+	}).String()
+	want := "source lines\nsink words <- lines\nsink others <- lines\n"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("topology (-want +got):\n%s", diff)
+	}
+}

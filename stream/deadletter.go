@@ -1,0 +1,113 @@
+package stream
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/riffle-stream/riffle/stream/internal/client"
+	"github.com/riffle-stream/riffle/stream/internal/graph"
+	"github.com/riffle-stream/riffle/stream/internal/task"
+	"github.com/riffle-stream/riffle/stream/internal/worker"
+)
+
+// Headers of a dead letter, in the topic NAME-dead-letters. Key, value, time and the other headers of the record
+// are as they were.
+const (
+	HeaderCause     = "riffle.cause"     // why it could not be processed, as text
+	HeaderNode      = "riffle.node"      // the step of the topology
+	HeaderTopic     = "riffle.topic"     // where the record was read
+	HeaderPartition = "riffle.partition" // decimal
+	HeaderOffset    = "riffle.offset"    // decimal
+)
+
+// maxCauseBytes bounds the cause in the header: the record itself must still fit.
+const maxCauseBytes = 4 << 10
+
+// output sends what a task produces to its sink.
+type output struct {
+	sink    *worker.Sink
+	dead    *deadLetters
+	headers []client.Header // reused
+}
+
+// Emit implements task.Output.
+func (o *output) Emit(r task.OutRecord) error {
+	return o.sink.Emit(client.Output{
+		Topic: r.Topic, Partition: r.Partition,
+		Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp,
+	})
+}
+
+// DeadLetter implements task.Output.
+func (o *output) DeadLetter(d task.DeadLetter) error {
+	o.dead.log(d)
+	o.headers = o.headers[:0]
+	for _, h := range d.Record.Headers {
+		// A record that comes back from a dead-letter topic keeps no trace of its first failure: where it was
+		// read this time is what a replay needs.
+		if !slices.Contains(deadLetterHeaders, h.Key) {
+			o.headers = append(o.headers, h)
+		}
+	}
+	cause := d.Cause.Error()
+	o.headers = append(o.headers,
+		client.Header{Key: HeaderCause, Value: []byte(cause[:min(len(cause), maxCauseBytes)])},
+		client.Header{Key: HeaderNode, Value: []byte(d.Node)},
+		client.Header{Key: HeaderTopic, Value: []byte(d.Topic)},
+		client.Header{Key: HeaderPartition, Value: strconv.AppendInt(nil, int64(d.Partition), 10)},
+		client.Header{Key: HeaderOffset, Value: strconv.AppendInt(nil, d.Record.Offset, 10)},
+	)
+	return o.sink.DeadLetter(client.Output{
+		Topic: o.dead.topic,
+		Key:   d.Record.Key, Value: d.Record.Value, Headers: o.headers, Timestamp: d.Record.Timestamp,
+	})
+}
+
+var deadLetterHeaders = []string{HeaderCause, HeaderNode, HeaderTopic, HeaderPartition, HeaderOffset}
+
+// deadLetters is what the tasks of an application share about their dead letters.
+type deadLetters struct {
+	topic  string
+	logger *slog.Logger
+
+	mu struct {
+		sync.Mutex
+		told map[string]int64 // dead letters by node
+	}
+}
+
+func newDeadLetters(app string, logger *slog.Logger) *deadLetters {
+	d := &deadLetters{topic: graph.DeadLetterTopic(app), logger: logger}
+	d.mu.told = make(map[string]int64)
+	return d
+}
+
+// log tells of a dead letter: of the 1st, 10th, 100th … of each node, so that a bad input does not flood the log.
+func (d *deadLetters) log(l task.DeadLetter) {
+	d.mu.Lock()
+	d.mu.told[l.Node]++
+	n := d.mu.told[l.Node]
+	d.mu.Unlock()
+	if !powerOfTen(n) {
+		return
+	}
+	args := []any{
+		"node", l.Node, "cause", l.Cause, "topic", l.Topic, "partition", l.Partition, "offset", l.Record.Offset,
+		"count", n, "to", d.topic,
+	}
+	var p *task.PanicError
+	if errors.As(l.Cause, &p) && p.First {
+		args = append(args, "stack", string(p.Stack))
+	}
+	d.logger.Warn("a record could not be processed and went to the dead-letter topic", args...)
+}
+
+func powerOfTen(n int64) bool {
+	for n%10 == 0 && n > 0 {
+		n /= 10
+	}
+	return n == 1
+}

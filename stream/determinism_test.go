@@ -1,0 +1,146 @@
+package stream_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/riffle-stream/riffle/serde"
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream"
+	"github.com/riffle-stream/riffle/stream/internal/client"
+	"github.com/riffle-stream/riffle/stream/internal/task"
+)
+
+// recorder is an output that writes down everything as text.
+type recorder struct{ lines []string }
+
+func (r *recorder) Emit(o task.OutRecord) error {
+	r.lines = append(r.lines, fmt.Sprintf("%s %q=%q %v @%d", o.Topic, o.Key, o.Value, o.Headers, o.Timestamp))
+	return nil
+}
+
+func (r *recorder) DeadLetter(l task.DeadLetter) error {
+	r.lines = append(r.lines, fmt.Sprintf("dead %d %s %v", l.Record.Offset, l.Node, l.Cause))
+	return nil
+}
+
+// recently counts a key over the last ten seconds it was seen in; values of it fail in three ways.
+var recent = state.NewKeyValueStore("recent", serde.String, serde.Int64).TTL(10 * time.Second)
+
+func recently(c *stream.Context[string, int64], r stream.Record[string, string]) error {
+	n, _, err := recent.In(c).Get(r.Key)
+	if err != nil {
+		return err
+	}
+	if err := recent.In(c).Put(r.Key, n+1); err != nil {
+		return err
+	}
+	if err := c.Forward(r.Key, n+1); err != nil {
+		return err
+	}
+	switch {
+	case strings.Contains(r.Value, "e"):
+		return errors.New("an e")
+	case strings.Contains(r.Value, "p"):
+		panic("a p")
+	}
+	return nil
+}
+
+// run feeds a task with records in batches of the sizes given, running it after each batch for as many records as
+// the next number says, and restarting it, through its committed state, where restart says so.
+func run(t *rapid.T, topology *stream.Topology, records []client.Record, next func(limit int) int, restart func() bool) []string {
+	t.Helper()
+	backend := state.NewMemory()
+	out := &recorder{}
+	id := state.TaskID{}
+	sub := topology.Program().Graph.Subs[0]
+	var stores state.Task
+	var running *task.Task
+	start := func(offsets map[string]int64, streamTime int64) {
+		var err error
+		if stores, err = backend.OpenTask(id, sub.Stores); err != nil {
+			t.Fatal(err)
+		}
+		running, err = task.New(task.Config{
+			ID: id, Program: topology.Program(), State: stores, Output: out, Offsets: offsets, StreamTime: streamTime,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	process := func(limit int) {
+		if _, err := running.Run(limit, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(nil, 0)
+	for at := 0; at < len(records); {
+		n := min(next(20), len(records)-at)
+		if err := running.Add(client.Batch{Topic: "lines", Records: records[at : at+n], HighWatermark: int64(len(records))}); err != nil {
+			t.Fatal(err)
+		}
+		at += n
+		process(next(20))
+		if restart() {
+			offsets := running.Offsets()
+			if err := stores.Commit(map[string]state.Position{"recent": {Commit: 1, StreamTimeMillis: running.StreamTime()}}); err != nil {
+				t.Fatal(err)
+			}
+			streamTime := stores.Position("recent").StreamTimeMillis
+			if err := stores.Close(); err != nil {
+				t.Fatal(err)
+			}
+			start(offsets, streamTime)
+			if offset, ok := offsets["lines"]; ok {
+				at = int(offset)
+			} else {
+				at = 0
+			}
+		}
+	}
+	process(len(records))
+	return append(out.lines, fmt.Sprint("stream time ", running.StreamTime()))
+}
+
+// The same log gives the same output, byte for byte, however it is cut into batches and runs, and wherever the task
+// is restarted.
+func TestSameLogSameOutput(t *testing.T) {
+	t.Parallel()
+	topology := build(t, func(b *stream.Builder) {
+		in := b.From(lines)
+		counted := in.Process("recently", recently, recent)
+		many, few := counted.Branch(func(n int64) bool { return n > 2 })
+		many.To(counts)
+		few.Map(func(n int64) string { return fmt.Sprint(n) }).To(words)
+		in.FlatMap(strings.Fields).Rekey("by-word", serde.String, serde.String, func(_, w string) string { return w }).To(others)
+	})
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(1, 60).Draw(rt, "records")
+		records := make([]client.Record, n)
+		for i := range records {
+			records[i] = client.Record{
+				Key:       []byte(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "key")),
+				Value:     []byte(rapid.StringMatching(`[abep ]{0,4}`).Draw(rt, "value")),
+				Timestamp: rapid.Int64Range(0, 60_000).Draw(rt, "time"),
+				Offset:    int64(i),
+			}
+			if rapid.IntRange(0, 9).Draw(rt, "null") == 0 {
+				records[i].Value = nil
+			}
+		}
+		want := run(rt, topology, records, func(int) int { return n }, func() bool { return false })
+		got := run(rt, topology, records,
+			func(limit int) int { return rapid.IntRange(1, limit).Draw(rt, "next") },
+			func() bool { return rapid.IntRange(0, 3).Draw(rt, "restart") == 0 })
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("outputs (-at once +in pieces):\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,189 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Errors of topic administration.
+var (
+	// ErrUnknownTopic means that the cluster has no topic of that name.
+	ErrUnknownTopic = errors.New("client: unknown topic")
+	// ErrTopicExists means that a topic of that name is there already.
+	ErrTopicExists = errors.New("client: topic exists")
+)
+
+// Topic is what the cluster says about a topic.
+type Topic struct {
+	Name       string
+	Partitions int32
+	// ID tells a topic from one of the same name that was deleted. It is zero where the cluster gives no ids.
+	ID [16]byte
+}
+
+// Admin asks and tells a cluster about topics and offsets. It may be used concurrently.
+type Admin struct {
+	adm   *kadm.Client
+	close func()
+}
+
+// NewAdmin connects to the cluster on its own. Close it after use.
+func NewAdmin(conn Conn) (*Admin, error) {
+	cl, err := conn.open("riffle-admin")
+	if err != nil {
+		return nil, err
+	}
+	return &Admin{adm: kadm.NewClient(cl), close: cl.Close}, nil
+}
+
+// Admin returns an Admin that shares the client's connections. It need not be closed.
+func (c *Client) Admin() *Admin { return &Admin{adm: c.adm, close: func() {}} }
+
+// Close ends the connections.
+func (a *Admin) Close() { a.close() }
+
+// Topics returns those of the named topics that exist.
+func (a *Admin) Topics(ctx context.Context, names ...string) (map[string]Topic, error) {
+	found := make(map[string]Topic, len(names))
+	if len(names) == 0 {
+		return found, nil
+	}
+	details, err := a.adm.ListTopicsWithInternal(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("client: describe topics: %w", err)
+	}
+	for _, d := range details {
+		switch {
+		case errors.Is(d.Err, kerr.UnknownTopicOrPartition):
+		case d.Err != nil:
+			return nil, fmt.Errorf("client: describe topic %s: %w", d.Topic, d.Err)
+		default:
+			found[d.Topic] = Topic{Name: d.Topic, Partitions: int32(len(d.Partitions)), ID: d.ID}
+		}
+	}
+	return found, nil
+}
+
+// CreateTopic creates a topic with the cluster's default replication. ErrTopicExists if it is there already.
+func (a *Admin) CreateTopic(ctx context.Context, name string, partitions int32, configs map[string]string) error {
+	values := make(map[string]*string, len(configs))
+	for k, v := range configs {
+		values[k] = &v
+	}
+	_, err := a.adm.CreateTopic(ctx, partitions, -1, values, name)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return fmt.Errorf("%w: %s", ErrTopicExists, name)
+	default:
+		return fmt.Errorf("client: create topic %s with %d partitions: %w", name, partitions, err)
+	}
+}
+
+// DeleteTopic deletes a topic with all its records.
+func (a *Admin) DeleteTopic(ctx context.Context, name string) error {
+	if _, err := a.adm.DeleteTopic(ctx, name); err != nil {
+		return fmt.Errorf("client: delete topic %s: %w", name, err)
+	}
+	return nil
+}
+
+// Offsets is an offset by topic and partition.
+type Offsets map[string]map[int32]int64
+
+// Set stores an offset.
+func (o Offsets) Set(topic string, partition int32, at int64) {
+	if o[topic] == nil {
+		o[topic] = make(map[int32]int64)
+	}
+	o[topic][partition] = at
+}
+
+// StartOffsets returns the offset of the first record of every partition of the topics.
+func (a *Admin) StartOffsets(ctx context.Context, topics ...string) (Offsets, error) {
+	return listed(a.adm.ListStartOffsets, ctx, topics)
+}
+
+// EndOffsets returns the offset that the next record will get in every partition of the topics.
+func (a *Admin) EndOffsets(ctx context.Context, topics ...string) (Offsets, error) {
+	return listed(a.adm.ListEndOffsets, ctx, topics)
+}
+
+func listed(list func(context.Context, ...string) (kadm.ListedOffsets, error), ctx context.Context, topics []string) (Offsets, error) {
+	offsets := make(Offsets, len(topics))
+	if len(topics) == 0 {
+		return offsets, nil
+	}
+	found, err := list(ctx, topics...)
+	if err == nil {
+		err = found.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("client: list offsets of %v: %w", topics, err)
+	}
+	found.Each(func(l kadm.ListedOffset) { offsets.Set(l.Topic, l.Partition, l.Offset) })
+	return offsets, nil
+}
+
+// Committed returns the offsets that a group has committed. A group that does not exist has committed none.
+func (a *Admin) Committed(ctx context.Context, group string) (Offsets, error) {
+	offsets := make(Offsets)
+	found, err := a.committed(ctx, group)
+	found.Each(func(r kadm.OffsetResponse) { offsets.Set(r.Topic, r.Partition, r.At) })
+	return offsets, err
+}
+
+// Notes returns what a group has noted beside its offsets, by topic: each text once.
+func (a *Admin) Notes(ctx context.Context, group string) (map[string][]string, error) {
+	notes := make(map[string][]string)
+	found, err := a.committed(ctx, group)
+	found.Each(func(r kadm.OffsetResponse) {
+		if r.Metadata != "" && !slices.Contains(notes[r.Topic], r.Metadata) {
+			notes[r.Topic] = append(notes[r.Topic], r.Metadata)
+		}
+	})
+	return notes, err
+}
+
+func (a *Admin) committed(ctx context.Context, group string) (kadm.OffsetResponses, error) {
+	found, err := a.adm.FetchOffsets(ctx, group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	if err == nil {
+		err = found.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("client: committed offsets of group %s: %w", group, err)
+	}
+	return found, nil
+}
+
+// MaxMessageBytes returns the topics' own limits for a batch, where the cluster tells them.
+func (a *Admin) MaxMessageBytes(ctx context.Context, topics ...string) (map[string]int, error) {
+	limits := make(map[string]int, len(topics))
+	if len(topics) == 0 {
+		return limits, nil
+	}
+	found, err := a.adm.DescribeTopicConfigs(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("client: describe configs of %v: %w", topics, err)
+	}
+	for _, r := range found {
+		i := slices.IndexFunc(r.Configs, func(c kadm.Config) bool { return c.Key == "max.message.bytes" })
+		if r.Err != nil || i < 0 {
+			continue
+		}
+		if n, err := strconv.Atoi(r.Configs[i].MaybeValue()); err == nil {
+			limits[r.Name] = n
+		}
+	}
+	return limits, nil
+}

@@ -1,0 +1,26 @@
+// Package task runs one sub-topology on one partition of its inputs.
+//
+// It is pure: records are added, Run takes them one after the other, and what comes out goes to an Output. It
+// reads no clock, starts no goroutine and does no I/O of its own, so equal inputs give equal outputs, however they
+// are cut into batches and calls of Run.
+//
+// Concepts:
+//
+//   - A Source is the typed end of an input: it decodes a record and sends it through the user's functions, by
+//     function calls only. Package stream makes the sources; task sees bytes.
+//   - The Frame is what these functions see of the task while a record passes: time, stores, the output buffer.
+//   - A record is all or nothing. Its outputs and its store writes are held back until it has passed all nodes. If
+//     one of them fails, they are dropped, and the record becomes a dead letter with its cause.
+//   - Stream time is the largest event time seen.
+//
+// Order: of the records it holds the task takes the one with the lowest event time next; ties go by the order in
+// which the topology names its inputs, then by offset. If an input holds nothing although its end is not reached,
+// the others wait for it, for MaxWait at most.
+//
+// Two kinds of failure are kept apart. What depends on the record (it does not decode, a user function returns an
+// error or panics, an output does not encode or is too large) makes a dead letter. What does not (a store fails,
+// the output cannot be written, a node asks for a store it did not name) stops the task: Run returns an Error, and
+// the record was not processed.
+//
+// A Task belongs to one goroutine at a time.
+package task

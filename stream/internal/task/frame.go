@@ -1,0 +1,174 @@
+package task
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream/internal/client"
+)
+
+// arenaKeepBytes bounds the buffers that a task keeps between records: one huge record must not cost its memory
+// for ever.
+const arenaKeepBytes = 1 << 20
+
+// Frame is what the nodes of a task see of it while a record passes. Package stream's closures hold it.
+type Frame struct {
+	node       int   // ID of the node whose user function runs
+	streamTime int64 // milliseconds
+	recordTime int64 // milliseconds
+
+	failed error // first failure of the record: it becomes a dead letter
+	at     int   // the node where it failed
+	fatal  error // failure that stops the task
+
+	maxBytes int // limit on an output or a store entry; 0 is none
+	stores   map[string]*store
+	writes   writes
+	inStore  bool // a call into the state layer is running
+
+	arena   []byte // keys and values of the outputs held back
+	headers []client.Header
+	outs    []pending
+}
+
+// pending is an output held back until its record has passed. Its key is arena[start:keyEnd], its value
+// arena[keyEnd:end].
+type pending struct {
+	topic               string
+	start, keyEnd, end  int
+	headers, headersEnd int
+	nullKey, nullValue  bool
+	timestamp           int64
+	partition           int32
+}
+
+// Enter notes that the user function of a node begins to run, and that it goes on after a call to the nodes below.
+func (f *Frame) Enter(node int) { f.node = node }
+
+// Fail notes that the record failed in the node entered last, unless it failed already. It returns err.
+//
+// A record that failed stays failed even if a function between swallows the error: what followed did not happen.
+func (f *Frame) Fail(err error) error {
+	if f.failed == nil && err != nil {
+		f.failed, f.at = err, f.node
+	}
+	return err
+}
+
+// Failed returns why the record failed, or nil.
+func (f *Frame) Failed() error { return f.failed }
+
+// StreamTime is the largest event time seen, in milliseconds, the present record's included.
+func (f *Frame) StreamTime() int64 { return f.streamTime }
+
+// RecordTime is the event time of the present input record in milliseconds.
+func (f *Frame) RecordTime() int64 { return f.recordTime }
+
+// Store returns a store of the task, or nil if there is none of that name. Its writes are held back with the
+// record's outputs, and seen by its reads.
+func (f *Frame) Store(name string) state.Store {
+	if s := f.stores[name]; s != nil {
+		return s
+	}
+	return nil
+}
+
+// UnknownStore notes that a node used a store that it did not name: no record could ever pass it.
+func (f *Frame) UnknownStore(name string) { f.stop(&state.UnknownStoreError{Store: name}) }
+
+// stop notes an error that is not the record's fault.
+func (f *Frame) stop(err error) {
+	if f.fatal == nil {
+		f.fatal = err
+	}
+}
+
+// Buffer returns the buffer to append the next output's key and then its value to, before a call of Emit.
+func (f *Frame) Buffer() []byte { return f.arena }
+
+// Header adds a header to the next output.
+func (f *Frame) Header(key string, value []byte) {
+	f.headers = append(f.headers, client.Header{Key: key, Value: value})
+}
+
+// Out says what was appended to Buffer.
+type Out struct {
+	Topic              string
+	KeyEnd             int // where the key ends and the value begins
+	NullKey, NullValue bool
+	Timestamp          int64 // milliseconds
+}
+
+// Emit holds an output back until the record has passed. buf is Buffer with the key and the value appended.
+func (f *Frame) Emit(buf []byte, o Out) error {
+	start := len(f.arena)
+	if len(buf) < o.KeyEnd || o.KeyEnd < start {
+		return f.Fail(fmt.Errorf("the serde of topic %q returned less than it was given: Encode must append", o.Topic))
+	}
+	p := pending{
+		topic: o.Topic, start: start, keyEnd: o.KeyEnd, end: len(buf),
+		headersEnd: len(f.headers), nullKey: o.NullKey, nullValue: o.NullValue,
+		timestamp: o.Timestamp, partition: -1,
+	}
+	if n := len(f.outs); n > 0 {
+		p.headers = f.outs[n-1].headersEnd
+	}
+	size := client.Size(buf[start:o.KeyEnd], buf[o.KeyEnd:], f.headers[p.headers:])
+	if f.maxBytes > 0 && size > f.maxBytes {
+		return f.Fail(fmt.Errorf("a record of %d bytes for topic %q is above the limit of %d", size, o.Topic, f.maxBytes))
+	}
+	f.arena = buf
+	f.outs = append(f.outs, p)
+	return nil
+}
+
+// begin prepares the frame for a record.
+func (f *Frame) begin(eventTime int64) {
+	f.recordTime = eventTime
+	f.streamTime = max(f.streamTime, eventTime)
+	f.failed, f.inStore = nil, false
+}
+
+// flush hands the outputs held back to out.
+func (f *Frame) flush(out Output) error {
+	for i := range f.outs {
+		p := &f.outs[i]
+		r := OutRecord{Topic: p.topic, Partition: p.partition, Timestamp: p.timestamp}
+		if !p.nullKey {
+			r.Key = notNull(f.arena[p.start:p.keyEnd:p.keyEnd])
+		}
+		if !p.nullValue {
+			r.Value = notNull(f.arena[p.keyEnd:p.end:p.end])
+		}
+		if p.headersEnd > p.headers {
+			r.Headers = f.headers[p.headers:p.headersEnd:p.headersEnd]
+		}
+		if err := out.Emit(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notNull returns b, or an empty slice for nil: an arena to which nothing was ever written is nil, and nil is null.
+func notNull(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// drop forgets outputs and writes that are held back, or were handed on.
+func (f *Frame) drop() {
+	if cap(f.arena) > arenaKeepBytes {
+		f.arena = nil
+	}
+	f.arena = f.arena[:0]
+	if cap(f.outs) > arenaKeepBytes/64 {
+		f.outs = nil
+	}
+	f.outs = f.outs[:0]
+	f.headers = slices.Delete(f.headers, 0, len(f.headers)) // clears: values point into fetched batches
+	f.writes.reset()
+}

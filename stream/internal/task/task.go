@@ -1,0 +1,302 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream/internal/client"
+	"github.com/riffle-stream/riffle/stream/internal/graph"
+)
+
+// Source is the typed end of an input. It holds one decoded record at a time.
+type Source interface {
+	// Decode decodes r, keeps the result, and returns the record's event time in milliseconds.
+	Decode(r *client.Record, partition int32) (eventTime int64, err error)
+	// Process sends the record decoded last through the nodes. Failures are noted in the Frame.
+	Process()
+}
+
+// Program is a topology that can be run: its description, and its user functions.
+type Program struct {
+	Graph *graph.Topology
+	// Open makes the sources of a sub-topology for one task, in the order of its inputs. The frame is the task's.
+	Open func(sub *graph.SubTopology, f *Frame) []Source
+}
+
+// Config says what a task runs and where it stands.
+type Config struct {
+	ID      state.TaskID
+	Program *Program
+	// State holds the stores of the sub-topology. It may be nil if there are none.
+	State  state.Task
+	Output Output
+
+	// Offsets are the next offsets of the inputs, by topic. Records below are ignored; without an entry, an input
+	// begins with the first record it is given.
+	Offsets map[string]int64
+	// StreamTime is the stream time at Offsets, in milliseconds since the epoch (see state.Position).
+	StreamTime int64
+
+	// MaxWait is how long the other inputs wait for one that holds nothing although its end is not reached.
+	// The default is 100 ms; a negative value never waits.
+	MaxWait time.Duration
+	// MaxRecordBytes is the largest output record or store entry; a larger one makes its input a dead letter.
+	// The default is 1,000,000 bytes, which leaves room for the batch around it under Kafka's default limit.
+	MaxRecordBytes int
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxWait == 0 {
+		c.MaxWait = 100 * time.Millisecond
+	}
+	if c.MaxRecordBytes == 0 {
+		c.MaxRecordBytes = 1_000_000
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if c.Program == nil || c.ID.SubTopology < 0 || c.ID.SubTopology >= len(c.Program.Graph.Subs) {
+		errs = append(errs, fmt.Errorf("no sub-topology %d", c.ID.SubTopology))
+	}
+	if c.Output == nil {
+		errs = append(errs, errors.New("no output"))
+	}
+	return errors.Join(errs...)
+}
+
+// Task runs one sub-topology on one partition of its inputs.
+type Task struct {
+	cfg    Config
+	sub    *graph.SubTopology
+	frame  Frame
+	inputs []*input
+	panics map[int]bool // nodes that panicked before
+	err    error        // why the task stopped
+}
+
+// New returns a task that holds no records.
+func New(cfg Config) (*Task, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("task %s: %w", cfg.ID, err)
+	}
+	t := &Task{cfg: cfg, sub: cfg.Program.Graph.Subs[cfg.ID.SubTopology], panics: make(map[int]bool)}
+	t.frame = Frame{streamTime: cfg.StreamTime, maxBytes: cfg.MaxRecordBytes, stores: make(map[string]*store)}
+	for _, spec := range t.sub.Stores {
+		var inner state.Store
+		if cfg.State != nil {
+			inner, _ = cfg.State.Store(spec.Name)
+		}
+		if inner == nil {
+			return nil, fmt.Errorf("task %s: store %q is not open", cfg.ID, spec.Name)
+		}
+		t.frame.stores[spec.Name] = newStore(spec.Name, inner, &t.frame)
+	}
+	sources := cfg.Program.Open(t.sub, &t.frame)
+	for i, in := range t.sub.Inputs {
+		next, known := cfg.Offsets[in.Topic]
+		t.inputs = append(t.inputs, &input{topic: in.Topic, node: in.Node, source: sources[i], next: next, known: known})
+	}
+	return t, nil
+}
+
+// ID returns the task's name.
+func (t *Task) ID() state.TaskID { return t.cfg.ID }
+
+// Add queues a batch of one of the task's inputs. Batches of an input come in the order of their offsets; records
+// that are already queued or processed are ignored. A batch without records tells the input's high watermark.
+// The task keeps b.Records, and the bytes they point into, until they are processed.
+func (t *Task) Add(b client.Batch) error {
+	for _, in := range t.inputs {
+		if in.topic == b.Topic {
+			if b.Partition != t.cfg.ID.Partition {
+				return fmt.Errorf("task %s: a batch of %s-%d is not of this task's partition", t.cfg.ID, b.Topic, b.Partition)
+			}
+			in.add(b)
+			return nil
+		}
+	}
+	return fmt.Errorf("task %s: topic %q is not an input", t.cfg.ID, b.Topic)
+}
+
+// Queued returns the number of records that were added and not yet processed.
+func (t *Task) Queued() int {
+	n := 0
+	for _, in := range t.inputs {
+		n += in.queued
+	}
+	return n
+}
+
+// Offsets returns the next offset of each input, by topic. An input of which nothing is known has no entry.
+func (t *Task) Offsets() map[string]int64 {
+	offsets := make(map[string]int64, len(t.inputs))
+	for _, in := range t.inputs {
+		if in.known {
+			offsets[in.topic] = in.next
+		}
+	}
+	return offsets
+}
+
+// StreamTime returns the largest event time seen, in milliseconds since the epoch; 0 if there was none.
+func (t *Task) StreamTime() int64 { return t.frame.streamTime }
+
+// Run processes up to limit of the queued records and returns how many it took, dead letters included. now is the
+// wall-clock time, for MaxWait only. After an error the task has stopped: it returns the same error again.
+func (t *Task) Run(limit int, now time.Time) (int, error) {
+	for n := range limit {
+		if took, err := t.step(now); err != nil || !took {
+			return n, err
+		}
+	}
+	return limit, nil
+}
+
+// Wake returns when Run would go on although nothing was added: when the wait for a lagging input ends. It is false
+// if the task holds no records, or waits for nothing.
+func (t *Task) Wake() (time.Time, bool) {
+	if t.Queued() == 0 {
+		return time.Time{}, false
+	}
+	var wake time.Time
+	for _, in := range t.inputs {
+		if in.lags() && !in.emptySince.IsZero() {
+			if until := in.emptySince.Add(t.cfg.MaxWait); until.After(wake) {
+				wake = until
+			}
+		}
+	}
+	return wake, !wake.IsZero()
+}
+
+// step takes one record: the one with the lowest event time. It takes none if nothing is held, or if an input is
+// waited for. A record that does not decode has no time: it becomes a dead letter as soon as it is first.
+func (t *Task) step(now time.Time) (took bool, err error) {
+	if t.err != nil {
+		return false, t.err
+	}
+	var first *input
+	for _, in := range t.inputs {
+		switch {
+		case in.queued == 0:
+			if len(t.inputs) > 1 && in.wait(now, t.cfg.MaxWait) {
+				return false, nil
+			}
+			continue
+		case !in.decoded:
+			if ok, err := t.decode(in); err != nil || !ok {
+				return err == nil, err
+			}
+		}
+		if first == nil || in.eventTime < first.eventTime {
+			first = in
+		}
+	}
+	if first == nil {
+		return false, nil
+	}
+	return true, t.process(first)
+}
+
+// decode decodes the first record of in, or makes it a dead letter.
+func (t *Task) decode(in *input) (ok bool, err error) {
+	f := &t.frame
+	f.failed, f.inStore = nil, false
+	f.Enter(in.node.ID)
+	t.callDecode(in)
+	if f.failed == nil {
+		in.decoded = true
+		return true, nil
+	}
+	return false, t.reject(in)
+}
+
+// process sends the first record of in through the nodes. It then takes effect as a whole, or not at all.
+func (t *Task) process(in *input) error {
+	f := &t.frame
+	f.begin(in.eventTime)
+	t.callProcess(in)
+	if f.fatal != nil {
+		return t.stop(in, f.fatal)
+	}
+	if f.failed != nil {
+		return t.reject(in)
+	}
+	if len(f.writes.list) > 0 {
+		if err := f.writes.apply(); err != nil {
+			return t.stop(in, err)
+		}
+	}
+	if err := f.flush(t.cfg.Output); err != nil {
+		return t.stop(in, err)
+	}
+	f.drop()
+	in.advance()
+	return nil
+}
+
+// reject makes the first record of in a dead letter and drops what it did.
+func (t *Task) reject(in *input) error {
+	f := &t.frame
+	if errors.Is(f.failed, state.ErrCorrupt) || errors.Is(f.failed, state.ErrDecode) {
+		// Found above the backend, in what a stored value says of itself: no record of its key could pass.
+		return t.stop(in, f.failed)
+	}
+	f.drop()
+	letter := DeadLetter{
+		Topic: in.topic, Partition: t.cfg.ID.Partition, Record: in.first(),
+		Node: t.cfg.Program.Graph.Node(f.at).Name, Cause: f.failed,
+	}
+	if err := t.cfg.Output.DeadLetter(letter); err != nil {
+		return t.stop(in, fmt.Errorf("dead letter: %w", err))
+	}
+	in.advance()
+	return nil
+}
+
+// stop ends the task: the first record of in was not processed.
+func (t *Task) stop(in *input, err error) error {
+	f := &t.frame
+	f.drop()
+	t.err = &Error{
+		Task: t.cfg.ID, Node: t.cfg.Program.Graph.Node(f.node).Name,
+		Topic: in.topic, Partition: t.cfg.ID.Partition, Offset: in.first().Offset, Err: err,
+	}
+	return t.err
+}
+
+func (t *Task) callDecode(in *input) {
+	defer t.recovered()
+	var err error
+	if in.eventTime, err = in.source.Decode(in.first(), t.cfg.ID.Partition); err != nil {
+		t.frame.Fail(err)
+	}
+}
+
+func (t *Task) callProcess(in *input) {
+	defer t.recovered()
+	in.source.Process()
+}
+
+// recovered, deferred, turns a panic into a failure of the record, or into a stop if it comes from the state layer.
+func (t *Task) recovered() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	f := &t.frame
+	err := &PanicError{Value: p, Stack: debug.Stack(), First: !t.panics[f.node]}
+	t.panics[f.node] = true
+	if f.inStore {
+		f.inStore = false
+		f.stop(err)
+		return
+	}
+	f.Fail(err)
+}

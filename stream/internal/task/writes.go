@@ -1,0 +1,235 @@
+package task
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/riffle-stream/riffle/state"
+)
+
+// scanMax is the number of held-back writes up to which a lookup scans them. Most records write one or two
+// entries; only a record that writes many pays for an index.
+const scanMax = 8
+
+// writes are the store writes of the present record, in order. They reach the stores when the record has passed,
+// so a record that fails half-way leaves no trace. Writes lie in one arena; the last one of a key counts.
+type writes struct {
+	arena []byte
+	list  []write
+	index map[writeKey]int // last write of each key; nil up to scanMax writes
+}
+
+// write is a put, or a delete. Its key is arena[start:keyEnd], its value arena[keyEnd:end].
+type write struct {
+	store              *store
+	start, keyEnd, end int
+	deleted            bool
+}
+
+type writeKey struct {
+	store *store
+	key   string
+}
+
+func (w *writes) add(s *store, key, value []byte, deleted bool) {
+	start := len(w.arena)
+	w.arena = append(w.arena, key...)
+	keyEnd := len(w.arena)
+	w.arena = append(w.arena, value...)
+	w.list = append(w.list, write{s, start, keyEnd, len(w.arena), deleted})
+	switch {
+	case w.index != nil:
+		w.index[writeKey{s, string(key)}] = len(w.list) - 1
+	case len(w.list) > scanMax:
+		w.index = make(map[writeKey]int)
+		for i, x := range w.list {
+			w.index[writeKey{x.store, string(w.key(x))}] = i
+		}
+	}
+}
+
+func (w *writes) key(x write) []byte   { return w.arena[x.start:x.keyEnd:x.keyEnd] }
+func (w *writes) value(x write) []byte { return w.arena[x.keyEnd:x.end:x.end] }
+
+// find returns the last write of key, and whether there is one.
+func (w *writes) find(s *store, key []byte) (write, bool) {
+	if w.index != nil {
+		i, ok := w.index[writeKey{s, string(key)}]
+		if !ok {
+			return write{}, false
+		}
+		return w.list[i], true
+	}
+	for i := len(w.list) - 1; i >= 0; i-- {
+		if x := w.list[i]; x.store == s && bytes.Equal(w.key(x), key) {
+			return x, true
+		}
+	}
+	return write{}, false
+}
+
+// puts returns the keys in [from, to) that are put by held-back writes to s, in order, as copies.
+func (w *writes) puts(s *store, from, to []byte) [][]byte {
+	var keys [][]byte
+	for _, x := range w.list {
+		key := w.key(x)
+		if x.store != s || bytes.Compare(key, from) < 0 || to != nil && bytes.Compare(key, to) >= 0 {
+			continue
+		}
+		if last, _ := w.find(s, key); last == x && !x.deleted {
+			keys = append(keys, bytes.Clone(key))
+		}
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	return keys
+}
+
+// apply writes everything to the stores, in order.
+func (w *writes) apply() error {
+	for _, x := range w.list {
+		var err error
+		if x.deleted {
+			err = x.store.inner.Delete(w.key(x))
+		} else {
+			err = x.store.inner.Put(w.key(x), w.value(x))
+		}
+		if err != nil {
+			return fmt.Errorf("store %q: %w", x.store.name, err)
+		}
+	}
+	return nil
+}
+
+func (w *writes) reset() {
+	if cap(w.arena) > arenaKeepBytes {
+		w.arena = nil
+	}
+	if cap(w.list) > arenaKeepBytes/64 {
+		w.list = nil
+	}
+	w.arena, w.list, w.index = w.arena[:0], w.list[:0], nil
+}
+
+// store is a store as the nodes see it: reads look through the record's own writes, and an error of the backend
+// stops the task whatever the user function makes of it.
+type store struct {
+	name    string
+	inner   state.Store
+	frame   *Frame
+	scratch *state.Scratch // of inner, for the typed stores above
+}
+
+func newStore(name string, inner state.Store, f *Frame) *store {
+	s := &store{name: name, inner: inner, frame: f}
+	if owner, ok := inner.(state.Scratcher); ok {
+		s.scratch = owner.Scratch()
+	} else {
+		s.scratch = new(state.Scratch)
+	}
+	return s
+}
+
+// Scratch implements state.Scratcher.
+func (s *store) Scratch() *state.Scratch { return s.scratch }
+
+func (s *store) Get(key []byte) ([]byte, bool, error) {
+	f := s.frame
+	if len(f.writes.list) > 0 {
+		if x, ok := f.writes.find(s, key); ok {
+			if x.deleted {
+				return nil, false, nil
+			}
+			return f.writes.value(x), true, nil
+		}
+	}
+	f.inStore = true
+	value, found, err := s.inner.Get(key)
+	f.inStore = false
+	return value, found, s.check(err)
+}
+
+func (s *store) Put(key, value []byte) error {
+	if err := s.fits(key, value); err != nil {
+		return err
+	}
+	s.frame.writes.add(s, key, value, false)
+	return nil
+}
+
+func (s *store) Delete(key []byte) error {
+	if err := s.fits(key, nil); err != nil {
+		return err
+	}
+	s.frame.writes.add(s, key, nil, true)
+	return nil
+}
+
+// fits refuses what the backend or the changelog would refuse later, when it is no longer the record's fault.
+func (s *store) fits(key, value []byte) error {
+	if limit := s.frame.maxBytes; limit > 0 && len(key)+len(value) > limit {
+		return fmt.Errorf("store %q: an entry of %d bytes is above the limit of %d", s.name, len(key)+len(value), limit)
+	}
+	if len(key) > state.MaxKeyBytes || len(value) > state.MaxValueBytes {
+		return fmt.Errorf("store %q: %w: key of %d bytes (at most %d), value of %d (at most %d)",
+			s.name, state.ErrTooLarge, len(key), state.MaxKeyBytes, len(value), state.MaxValueBytes)
+	}
+	return nil
+}
+
+// Range merges the record's own writes into what the backend holds. As the contract of state.Store says, keys put
+// while the loop runs are not yielded, and keys deleted meanwhile are skipped.
+func (s *store) Range(from, to []byte) iter.Seq2[state.KV, error] {
+	return func(yield func(state.KV, error) bool) {
+		f := s.frame
+		own := f.writes.puts(s, from, to)
+		emit := func(kv state.KV) bool { // with the present value, unless deleted
+			if x, ok := f.writes.find(s, kv.Key); ok {
+				if x.deleted {
+					return true
+				}
+				kv.Value = f.writes.value(x)
+			}
+			return yield(kv, nil)
+		}
+		// inStore is true while the backend runs, and false while the loop's body does. It is not restored by a
+		// defer: a panic of the backend has to leave it true.
+		f.inStore = true
+		for kv, err := range s.inner.Range(from, to) {
+			f.inStore = false
+			if err != nil {
+				yield(state.KV{}, s.check(err))
+				return
+			}
+			for len(own) > 0 && bytes.Compare(own[0], kv.Key) <= 0 {
+				key := own[0]
+				own = own[1:]
+				if bytes.Equal(key, kv.Key) {
+					break
+				}
+				if !emit(state.KV{Key: key}) {
+					return
+				}
+			}
+			if !emit(kv) {
+				return
+			}
+			f.inStore = true
+		}
+		f.inStore = false
+		for _, key := range own {
+			if !emit(state.KV{Key: key}) {
+				return
+			}
+		}
+	}
+}
+
+// check notes an error of the backend.
+func (s *store) check(err error) error {
+	if err != nil {
+		s.frame.stop(fmt.Errorf("store %q: %w", s.name, err))
+	}
+	return err
+}

@@ -1,0 +1,212 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream/internal/client"
+)
+
+// taskSets returns the topics whose equal partitions belong together: those of a sub-topology, and of
+// sub-topologies that read the same topic, because a group gives a partition to one member only.
+func taskSets(subs []Sub) [][]string {
+	var sets [][]string
+	for _, sub := range subs {
+		set := slices.Clone(sub.Inputs)
+		sets = slices.DeleteFunc(sets, func(other []string) bool {
+			shared := slices.ContainsFunc(other, func(t string) bool { return slices.Contains(set, t) })
+			if shared {
+				for _, t := range other {
+					if !slices.Contains(set, t) {
+						set = append(set, t)
+					}
+				}
+			}
+			return shared
+		})
+		slices.Sort(set)
+		sets = append(sets, slices.Compact(set))
+	}
+	return sets
+}
+
+// assigned opens the tasks of the partitions that the group gave us.
+func (w *Worker) assigned(_ context.Context, partitions map[string][]int32) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	w.cfg.Metrics.rebalanced()
+	if w.closing || w.callbackError() != nil {
+		return
+	}
+	tasks, err := w.openTasks(w.running, partitions)
+	if err != nil && w.running.Err() != nil {
+		return // asked to finish during a long restore
+	}
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	w.setTasks(tasks)
+	w.cfg.Logger.Info("tasks assigned", "app", w.cfg.App, "tasks", len(tasks))
+}
+
+// openTasks opens the tasks whose inputs are among the partitions, with their state restored.
+func (w *Worker) openTasks(ctx context.Context, partitions map[string][]int32) (map[state.TaskID]*running, error) {
+	tasks := make(map[state.TaskID]*running)
+	undo := func(err error) (map[state.TaskID]*running, error) {
+		for _, r := range tasks {
+			err = errors.Join(err, r.close())
+		}
+		return nil, err
+	}
+	for i := range w.cfg.Subs {
+		sub := &w.cfg.Subs[i]
+		for _, topic := range sub.Inputs {
+			for _, p := range partitions[topic] {
+				id := state.TaskID{SubTopology: sub.ID, Partition: p}
+				if tasks[id] != nil {
+					continue
+				}
+				r := &running{
+					id: id, sub: sub, commit: 1, logger: w.cfg.Logger,
+					inputs: newInputs(sub.Inputs),
+					sink:   &Sink{to: w.client.NewSink(), ctx: w.ctx},
+				}
+				if len(sub.Stores) > 0 {
+					var err error
+					if r.state, err = w.cfg.Backend.OpenTask(id, sub.Stores); err != nil {
+						return undo(fmt.Errorf("worker: open the state of task %s: %w", id, err))
+					}
+				}
+				tasks[id] = r
+			}
+		}
+	}
+	restored, err := w.restore(ctx, tasks)
+	if err == nil {
+		err = w.checkInputs(ctx, restored)
+	}
+	if err != nil {
+		return undo(err)
+	}
+	for id, r := range tasks {
+		at := restored[id]
+		r.task, err = w.cfg.NewTask(Setup{ID: id, State: r.state, Sink: r.sink, Offsets: at.offsets, StreamTime: at.streamTime})
+		if err != nil {
+			return undo(fmt.Errorf("worker: make task %s: %w", id, err))
+		}
+	}
+	w.setMarkers(tasks, restored)
+	return tasks, nil
+}
+
+// checkInputs refuses state that stands for records which its inputs do not have: the task would leave out what is
+// written there until the old offsets are reached again.
+func (w *Worker) checkInputs(ctx context.Context, restored map[state.TaskID]standing) error {
+	var topics []string
+	for _, at := range restored {
+		for topic := range at.offsets {
+			topics = append(topics, topic)
+		}
+	}
+	slices.Sort(topics)
+	ends, err := w.client.Admin().EndOffsets(ctx, slices.Compact(topics)...)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for id, at := range restored {
+		for topic, offset := range at.offsets {
+			if end, ok := ends[topic][id.Partition]; ok && offset > end {
+				errs = append(errs, fmt.Errorf("worker: the state of task %s stands at offset %d of topic %s partition %d, which ends at %d: the topic was deleted and made again; begin anew, by renaming the application %s or deleting its consumer group and its changelog topics",
+					id, offset, topic, id.Partition, end, w.cfg.App))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// setMarkers notes where the state of the tasks stands, for resume.
+func (w *Worker) setMarkers(tasks map[state.TaskID]*running, restored map[state.TaskID]standing) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.mu.markers)
+	clear(w.mu.resumed)
+	for id, r := range tasks {
+		for _, in := range r.inputs {
+			at := partition{in.topic, id.Partition}
+			offset := int64(-1)
+			if o, ok := restored[id].offsets[in.topic]; ok {
+				offset = o
+			}
+			// Of several tasks that read a partition the one that is furthest behind decides; the others leave
+			// out what they have seen.
+			if other, ok := w.mu.markers[at]; !ok || offset < other {
+				w.mu.markers[at] = offset
+			}
+		}
+	}
+}
+
+// resume raises the group's offsets to where the state stands. It runs outside the turn.
+func (w *Worker) resume(committed map[string]map[int32]int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for topic, offsets := range committed {
+		for p, at := range offsets {
+			if marker, ok := w.mu.markers[partition{topic, p}]; ok && marker > at {
+				at = marker
+				offsets[p] = at
+			}
+			w.mu.resumed[partition{topic, p}] = at
+		}
+	}
+}
+
+// takeResumed lets the tasks know where their inputs resume.
+func (w *Worker) takeResumed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for at, offset := range w.mu.resumed {
+		for _, r := range w.routes[at] {
+			if in := r.input(at.topic); in.start < offset {
+				in.start = offset
+				// Where the marker is ahead of the group's offset, the group learns of it with the next commit.
+				r.dirty = true
+			}
+		}
+	}
+	clear(w.mu.resumed)
+}
+
+// revoked commits and closes the tasks before the group gives their partitions to others.
+func (w *Worker) revoked(context.Context, map[string][]int32) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	if len(w.order) == 0 {
+		return
+	}
+	err := w.commit(w.ctx)
+	if errors.Is(err, client.ErrFenced) {
+		err = nil
+	}
+	if err = errors.Join(err, w.closeTasks()); err != nil {
+		w.fail(err)
+	}
+}
+
+// lost drops the tasks: the group counts others as the owners of their partitions by now.
+func (w *Worker) lost(context.Context, map[string][]int32) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	if len(w.order) == 0 {
+		return
+	}
+	w.cfg.Logger.Warn("partitions lost: this instance was silent for too long", "app", w.cfg.App)
+	if err := w.closeTasks(); err != nil {
+		w.fail(err)
+	}
+}

@@ -1,0 +1,138 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream/internal/client"
+)
+
+// Task is one sub-topology on one partition, as the worker drives it. Only one goroutine uses it at a time.
+type Task interface {
+	// Add queues a batch of one of the task's input partitions. The task keeps the records until they are
+	// processed.
+	Add(client.Batch) error
+	// Run processes up to limit queued records. An error is not the fault of a record: the output cannot be
+	// written, or a store fails.
+	Run(limit int, now time.Time) (processed int, err error)
+	// Queued is the number of records that wait, dead letters to be included.
+	Queued() int
+	// Offsets has, for each input topic whose position the task knows, the offset of the record to process
+	// next.
+	Offsets() map[string]int64
+	// StreamTime is the largest event time seen, in milliseconds.
+	StreamTime() int64
+}
+
+// Setup is what a task is made of.
+type Setup struct {
+	ID state.TaskID
+	// State has the restored stores. It is nil for a task without any.
+	State state.Task
+	// Sink takes the task's outputs.
+	Sink *Sink
+	// Offsets and StreamTime (in milliseconds) are those of the commit that the state stands for: records
+	// below are in the state. Both are zero if there was none.
+	Offsets    map[string]int64
+	StreamTime int64
+}
+
+// Sub is a sub-topology as the worker sees it.
+type Sub struct {
+	ID     int
+	Inputs []string // topics, in the order in which the topology names them
+	Stores []state.Spec
+}
+
+// Config describes a worker. App, Subs, Client, Backend and NewTask must be set.
+type Config struct {
+	App string
+	// Subs are the sub-topologies; Repartitions those of their inputs that the application itself writes.
+	Subs         []Sub
+	Repartitions []string
+	// Client is completed by the worker: the group, its topics and the callbacks.
+	Client client.Config
+	// Backend keeps the stores. The worker does not close it.
+	Backend state.Backend
+	// NewTask makes a task. Its outputs must go to Setup.Sink.
+	NewTask func(Setup) (Task, error)
+
+	// Workers is how many tasks run in parallel. The default is the number of usable CPUs.
+	Workers int
+	// CommitInterval is the longest time that processed records stay uncommitted while records arrive. The
+	// default is 100 ms.
+	CommitInterval time.Duration
+	// MaxPollRecords bounds a round. The default is 10,000.
+	MaxPollRecords int
+	// MaxQueuedRecords bounds, by input partition, what a task may have waiting for its other inputs. The
+	// partition is paused above it. The default is 50,000.
+	MaxQueuedRecords int
+	// MaxUncommittedRecords and MaxUncommittedBytes (of outputs) bring a commit forward. The defaults are
+	// 200,000 and 64 MiB.
+	MaxUncommittedRecords, MaxUncommittedBytes int
+	// ShutdownTimeout bounds the last commit after the context has ended. The default is 30 s.
+	ShutdownTimeout time.Duration
+
+	// StopAtEnd ends the run when everything that the source topics hold is processed, and what came of it in
+	// the repartition topics too. What they hold is looked up at the start, or when InputsDone is closed if it
+	// is not nil.
+	StopAtEnd  bool
+	InputsDone <-chan struct{}
+
+	Logger  *slog.Logger
+	Metrics *Metrics
+}
+
+func (c Config) withDefaults() Config {
+	orInt := func(v *int, def int) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	orInt(&c.Workers, runtime.GOMAXPROCS(0))
+	orInt(&c.MaxPollRecords, 10_000)
+	orInt(&c.MaxQueuedRecords, 50_000)
+	orInt(&c.MaxUncommittedRecords, 200_000)
+	orInt(&c.MaxUncommittedBytes, 64<<20)
+	if c.CommitInterval == 0 {
+		c.CommitInterval = 100 * time.Millisecond
+	}
+	if c.ShutdownTimeout == 0 {
+		c.ShutdownTimeout = 30 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics()
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var errs []error
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"Workers", c.Workers},
+		{"MaxPollRecords", c.MaxPollRecords},
+		{"MaxQueuedRecords", c.MaxQueuedRecords},
+		{"MaxUncommittedRecords", c.MaxUncommittedRecords},
+		{"MaxUncommittedBytes", c.MaxUncommittedBytes},
+		{"CommitInterval", int(c.CommitInterval)},
+		{"ShutdownTimeout", int(c.ShutdownTimeout)},
+	} {
+		if f.value <= 0 {
+			errs = append(errs, fmt.Errorf("worker: %s is %d: want more than 0, or 0 for the default", f.name, f.value))
+		}
+	}
+	if c.App == "" || len(c.Subs) == 0 || c.Backend == nil || c.NewTask == nil {
+		errs = append(errs, errors.New("worker: App, Subs, Backend and NewTask must be set"))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,20 @@
+// Package worker drives the tasks of one application instance: it polls, hands batches to tasks, runs the tasks
+// in parallel, commits, and follows the group when partitions come and go.
+//
+// Concepts:
+//
+//   - A round is: poll, give each task its batches, run the tasks that have records on up to Workers goroutines,
+//     commit when it is due, let the group rebalance. A task is run by one goroutine at a time.
+//   - A committer makes what the tasks did since the last commit permanent. The one here is at-least-once: outputs
+//     and changelog data are flushed, then the changelog markers, then the group's offsets are committed, and only
+//     then the stores fold their open writes. State and input position move together, in the marker; outputs may
+//     be repeated after a crash, never lost.
+//   - A task is opened when its partitions are assigned: its stores are brought up to the changelog, and its
+//     inputs resume where the state stands, or at the group's offsets if those are further.
+//
+// One goroutine runs the loop. The callbacks of the group run on another one, but never between a poll and the
+// end of its round; what they share with the loop beyond that is under Worker.mu.
+//
+// What it deliberately does not do: it knows no types, no operators and no topic administration, and reads no
+// record. Package stream wires it to both.
+package worker

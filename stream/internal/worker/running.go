@@ -1,0 +1,175 @@
+package worker
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream/internal/client"
+)
+
+// running is a task that this instance owns.
+type running struct {
+	id     state.TaskID
+	sub    *Sub
+	task   Task
+	sink   *Sink
+	inputs []*input // in the order of the sub-topology
+	logger *slog.Logger
+
+	full      bool // the last run ended at its limits, not for want of records
+	dirty     bool // there is something to commit
+	processed int  // records since the last commit
+
+	state  state.Task // nil without stores
+	stores []*changelogStore
+	// Sequences of the last complete commit and of the next one: between them lie those of crashed incarnations.
+	complete, commit int64
+}
+
+// changelogStore is a store of a task with what its next marker must say.
+type changelogStore struct {
+	spec    state.Spec
+	topic   string
+	topicID [16]byte
+}
+
+// input is one input partition of a task.
+type input struct {
+	topic string
+	// start is where the task resumes, -1 while that is unknown.
+	start int64
+	// last is the offset after the last record that was added; next the offset after the last one that was
+	// polled, where the end of a transaction counts too. -1 before the first poll.
+	last, next int64
+	end        int64 // high watermark at the last poll
+	paused     bool  // the task holds too much of it
+	ended      bool  // it has come to the end of a run that ends by itself
+}
+
+func newInputs(topics []string) []*input {
+	inputs := make([]*input, len(topics))
+	for i, topic := range topics {
+		inputs[i] = &input{topic: topic, start: -1, last: -1, next: -1}
+	}
+	return inputs
+}
+
+func (r *running) input(topic string) *input {
+	for _, in := range r.inputs {
+		if in.topic == topic {
+			return in
+		}
+	}
+	return nil
+}
+
+// add queues a batch. The task itself leaves out the records that its state has seen.
+func (r *running) add(b client.Batch) error {
+	in := r.input(b.Topic)
+	if in == nil {
+		return nil
+	}
+	in.end = b.HighWatermark
+	if b.Next > in.next {
+		in.next = b.Next
+		r.dirty = true
+	}
+	if n := len(b.Records); n > 0 {
+		if err := r.checkPosition(in, &b); err != nil {
+			return err
+		}
+		in.last = b.Records[n-1].Offset + 1
+	}
+	return r.task.Add(b)
+}
+
+// checkPosition compares the first record of a batch with what the input expects. Behind it are records that the
+// topic no longer has. Before it is a log that is not the one that was read before.
+func (r *running) checkPosition(in *input, b *client.Batch) error {
+	first := b.Records[0].Offset
+	switch {
+	case in.last >= 0 && first < in.last:
+		return fmt.Errorf("worker: topic %s partition %d goes back from offset %d to %d: its end was lost, or it was deleted and made again; start the application again",
+			b.Topic, b.Partition, in.last, first)
+	case in.last >= 0 || in.start < 0:
+	case first < in.start && r.state != nil:
+		return fmt.Errorf("worker: task %s goes on at offset %d of topic %s partition %d, which begins anew at %d: the topic was deleted and made again; its state stands for the old records: rename the application, or its stores",
+			r.id, in.start, b.Topic, b.Partition, first)
+	case first < in.start:
+		r.logger.Warn("the position of the application lies beyond the end of the topic, which was deleted and made again, or lost its end: reading it from the beginning",
+			"task", r.id.String(), "topic", b.Topic, "partition", b.Partition, "position", in.start, "first", first)
+		in.start = first
+	case first > in.start && in.start > 0:
+		r.logger.Warn("records are missing between the position of the application and the first that the topic still has: retention or compaction removed them",
+			"task", r.id.String(), "topic", b.Topic, "partition", b.Partition, "position", in.start, "first", first)
+	}
+	return nil
+}
+
+const (
+	// maxRun is how long a task may hold up a round. Slow functions must not keep the instance from committing,
+	// from following its group, or from stopping.
+	maxRun = time.Second
+	// runStep is how many records a task processes between two looks at the clock.
+	runStep = 32
+)
+
+// run processes up to limit records, for about maxRun at most, and returns how many it did.
+func (r *running) run(limit int, now time.Time) (int, error) {
+	before := r.task.Queued()
+	r.full = true
+	var err error
+	for start, done := time.Now(), 0; done < limit && time.Since(start) < maxRun; {
+		var n int
+		step := min(runStep, limit-done)
+		if n, err = r.task.Run(step, now); n < step || err != nil {
+			r.full = false
+			break
+		}
+		done += n
+	}
+	n := before - r.task.Queued()
+	r.processed += n
+	if n > 0 {
+		r.dirty = true
+	}
+	return n, err
+}
+
+// positions calls f with the next offset to read of each input whose position is known.
+func (r *running) positions(f func(in *input, at int64)) {
+	done := r.task.Offsets()
+	for _, in := range r.inputs {
+		at, ok := done[in.topic]
+		switch {
+		case ok && at < in.last: // records of this input wait
+			f(in, at)
+		case !ok && in.last >= 0: // records wait and none was processed
+			if in.start >= 0 {
+				f(in, in.start)
+			}
+		case max(at, in.next, in.start) > 0 || in.start == 0:
+			f(in, max(at, in.next, in.start))
+		}
+	}
+}
+
+// inputOffsets is the position as a changelog marker carries it.
+func (r *running) inputOffsets() []state.InputOffset {
+	offsets := make([]state.InputOffset, 0, len(r.inputs))
+	r.positions(func(in *input, at int64) {
+		offsets = append(offsets, state.InputOffset{Topic: in.topic, Partition: r.id.Partition, Offset: at})
+	})
+	return offsets
+}
+
+// close drops what is not committed.
+func (r *running) close() error {
+	if r.state == nil {
+		return nil
+	}
+	r.state.Abort()
+	return r.state.Close()
+}

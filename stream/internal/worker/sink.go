@@ -1,0 +1,35 @@
+package worker
+
+import (
+	"context"
+
+	"github.com/riffle-stream/riffle/stream/internal/client"
+)
+
+// Sink takes the outputs of one task.
+type Sink struct {
+	to    *client.Sink
+	ctx   context.Context // of the worker: ends when the worker gives up
+	bytes int             // of outputs since the last commit
+	dead  int64           // dead letters since the last commit
+}
+
+// Emit sends a record by its key. The bytes need to stay valid only during the call. It blocks while the
+// producer's buffers are full. An error that wraps client.ErrRecordTooLarge is this record's alone.
+func (s *Sink) Emit(o client.Output) error {
+	_, err := s.to.Send(s.ctx, o)
+	s.bytes += len(o.Key) + len(o.Value)
+	return err
+}
+
+// DeadLetter sends a record that could not be processed. It differs from Emit in being counted.
+func (s *Sink) DeadLetter(o client.Output) error {
+	s.dead++
+	return s.Emit(o)
+}
+
+// reset begins a new commit. The client was flushed and the sink has not failed.
+func (s *Sink) reset() {
+	s.to.Reset()
+	s.bytes, s.dead = 0, 0
+}

@@ -1,0 +1,418 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream/internal/client"
+)
+
+// Worker runs the tasks of one application instance. Make it with New and call Run once.
+type Worker struct {
+	cfg       Config
+	client    *client.Client
+	committer committer
+	stop      *stopper // nil unless the run ends by itself
+	watch     *watch
+
+	// turn is held by the loop from the return of a poll to the end of the round, and by a callback of the
+	// group while it runs: they use the tasks in turns. (A poll that comes back empty does not hold callbacks
+	// off by itself.)
+	turn       sync.Mutex
+	tasks      map[state.TaskID]*running
+	routes     map[partition][]*running
+	order      []*running // by id
+	lastCommit time.Time
+	pollTime   time.Duration // how long the next poll may wait
+	closing    bool
+
+	// ctx ends when the worker gives up what it holds; the caller's context only asks it to finish.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	// running ends when the worker is asked to finish, or has to. wake ends it, and the poll under way.
+	running context.Context
+	wake    context.CancelCauseFunc
+
+	mu struct {
+		sync.Mutex
+		err     error               // of a callback
+		resumed map[partition]int64 // offsets at which inputs resume, for the loop to take over
+		markers map[partition]int64 // offsets up to which the opened tasks' state stands
+	}
+}
+
+const (
+	// stopPoll is how long a poll may wait in a run that ends by itself: the end is looked for after a poll that
+	// brought nothing.
+	stopPoll = 10 * time.Millisecond
+	// waitPoll is how long a poll may wait while a task holds records and waits for its other inputs, which it does
+	// for a moment only.
+	waitPoll = 20 * time.Millisecond
+)
+
+// partition names a partition of a topic.
+type partition struct {
+	topic     string
+	partition int32
+}
+
+// New checks the configuration and returns a worker that does not run yet.
+func New(cfg Config) (*Worker, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	w := &Worker{
+		cfg:    cfg,
+		tasks:  make(map[state.TaskID]*running),
+		routes: make(map[partition][]*running),
+		// The first poll returns soon: it finds no partitions yet.
+		pollTime: cfg.CommitInterval,
+	}
+	w.mu.resumed = make(map[partition]int64)
+	w.mu.markers = make(map[partition]int64)
+	return w, nil
+}
+
+// Run processes until ctx ends, or until everything is processed if the configuration says so. Then it finishes
+// what was polled, commits, leaves the group and returns nil. Any error means that the last commit counts: what
+// came after it will be done again by the next run.
+func (w *Worker) Run(ctx context.Context) error {
+	w.ctx, w.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer w.cancel(nil)
+
+	cfg := w.cfg.Client
+	cfg.Group = w.cfg.App
+	cfg.Logger = w.cfg.Logger
+	cfg.Sets = taskSets(w.cfg.Subs)
+	cfg.Assigned, cfg.Revoked, cfg.Lost, cfg.Resume = w.assigned, w.revoked, w.lost, w.resume
+	w.running, w.wake = context.WithCancelCause(ctx)
+	defer w.wake(nil)
+	if err := w.open(cfg); err != nil {
+		return err
+	}
+	defer w.client.Close()
+
+	defer w.limitShutdown(ctx)()
+	err := w.loop(w.running)
+	// From here on the turn stays ours until the tasks are closed: the group hands us nothing more.
+	defer w.turn.Unlock()
+	w.closing = true
+	if err == nil {
+		err = w.finish()
+	}
+	return errors.Join(err, w.closeTasks())
+}
+
+// open joins the group. The group may call back before the client is there: it waits for its turn.
+func (w *Worker) open(cfg client.Config) (err error) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	if w.client, err = client.Open(cfg); err != nil {
+		return err
+	}
+	w.committer = &atLeastOnce{client: w.client, cfg: &w.cfg}
+	w.watch = newWatch(w.cfg.Subs)
+	if w.cfg.StopAtEnd || w.cfg.InputsDone != nil {
+		w.stop = newStopper(w)
+	}
+	return nil
+}
+
+// limitShutdown makes the worker give up ShutdownTimeout after ctx has ended: whatever waits for the cluster then
+// fails. The function it returns ends the watch.
+func (w *Worker) limitShutdown(ctx context.Context) (stop func()) {
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+		}
+		timeout := time.NewTimer(w.cfg.ShutdownTimeout)
+		defer timeout.Stop()
+		select {
+		case <-done:
+		case <-timeout.C:
+			w.cancel(fmt.Errorf("worker: the last commit did not end within %v", w.cfg.ShutdownTimeout))
+		}
+	})
+	return func() {
+		close(done)
+		watch.Wait()
+	}
+}
+
+// loop runs rounds until ctx ends or there is nothing more to do. It returns with the turn held.
+func (w *Worker) loop(ctx context.Context) error {
+	for {
+		polled, err := w.round(ctx)
+		if err == nil {
+			err = w.callbackError()
+		}
+		if err == nil {
+			err = w.watch.step(ctx, w.client.Admin())
+		}
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if w.stop != nil {
+			if done, err := w.stop.step(w.ctx, polled); done || err != nil {
+				return err
+			}
+		}
+		w.turn.Unlock()
+		w.client.AllowRebalance()
+	}
+}
+
+// round polls once, runs the tasks and commits if it is time. It returns with the turn held.
+func (w *Worker) round(ctx context.Context) (polled int, err error) {
+	pollCtx, cancel := context.WithTimeout(ctx, w.pollTime)
+	var batches []client.Batch
+	err = w.client.Poll(pollCtx, w.cfg.MaxPollRecords, func(b client.Batch) { batches = append(batches, b) })
+	cancel()
+	w.turn.Lock()
+	w.takeResumed()
+	for _, b := range batches {
+		polled += len(b.Records)
+		for _, r := range w.routes[partition{b.Topic, b.Partition}] {
+			err = errors.Join(err, r.add(b))
+		}
+	}
+	if err != nil {
+		return polled, err
+	}
+	if err := w.runTasks(); err != nil {
+		return polled, err
+	}
+	w.throttle()
+	if w.commitDue() {
+		err = w.commit(w.ctx)
+	}
+	// If tasks have more to do, the next poll does not wait.
+	w.pollTime = w.cfg.CommitInterval
+	if w.stop != nil {
+		w.pollTime = min(w.pollTime, stopPoll)
+	}
+	for _, r := range w.order {
+		switch {
+		case r.full:
+			w.pollTime = 0
+		case r.task.Queued() > 0:
+			w.pollTime = min(w.pollTime, waitPoll)
+		}
+	}
+	return polled, err
+}
+
+// runTasks runs every task that has records, up to Workers of them in parallel.
+func (w *Worker) runTasks() error {
+	now := time.Now()
+	var ready []*running
+	for _, r := range w.order {
+		r.full = false
+		if r.task.Queued() > 0 {
+			ready = append(ready, r)
+		}
+	}
+	run := func(r *running) error {
+		n, err := r.run(w.cfg.MaxPollRecords, now)
+		w.cfg.Metrics.processed(r.id, n)
+		return err
+	}
+	if len(ready) == 1 {
+		return run(ready[0])
+	}
+	var g errgroup.Group
+	g.SetLimit(w.cfg.Workers)
+	for _, r := range ready {
+		g.Go(func() error { return run(r) })
+	}
+	return g.Wait()
+}
+
+// throttle stops fetching inputs of which a task holds too much while it waits for its other inputs, and all inputs
+// of a task that has more than it could do in this round.
+func (w *Worker) throttle() {
+	for _, r := range w.order {
+		limit := int64(w.cfg.MaxQueuedRecords)
+		if r.full {
+			limit = 0
+		}
+		r.positions(func(in *input, at int64) {
+			switch held := in.last - at; {
+			case !in.paused && held > limit:
+				in.paused = true
+				w.client.Pause(in.topic, r.id.Partition)
+			case in.paused && !r.full && held <= int64(w.cfg.MaxQueuedRecords)/2:
+				in.paused = false
+				if !in.ended {
+					w.client.Unpause(in.topic, r.id.Partition)
+				}
+			}
+		})
+	}
+}
+
+// commitDue reports whether there is something to commit and it is time.
+func (w *Worker) commitDue() bool {
+	bytes, records, dirty := 0, 0, false
+	for _, r := range w.order {
+		dirty = dirty || r.dirty
+		bytes += r.sink.bytes
+		records += max(r.sink.to.Sent(), r.processed)
+	}
+	if !dirty {
+		return false
+	}
+	return time.Since(w.lastCommit) >= w.cfg.CommitInterval ||
+		bytes >= w.cfg.MaxUncommittedBytes || records >= w.cfg.MaxUncommittedRecords
+}
+
+// commit makes permanent what the tasks did. If the group has given our partitions away, it drops the tasks and
+// reports no error: the group will hand us others.
+func (w *Worker) commit(ctx context.Context) error {
+	var dirty []*running
+	for _, r := range w.order {
+		if r.dirty {
+			dirty = append(dirty, r)
+		}
+	}
+	w.lastCommit = time.Now()
+	if len(dirty) == 0 {
+		return nil
+	}
+	err := w.committer.commit(ctx, dirty, w.groupOffsets(dirty))
+	if errors.Is(err, client.ErrFenced) {
+		w.cfg.Logger.Warn("the group gave the partitions of this instance away, dropping what is not committed", "app", w.cfg.App, "err", err)
+		return w.closeTasks()
+	}
+	if err != nil {
+		return errors.Join(err, context.Cause(w.ctx))
+	}
+	for _, r := range dirty {
+		w.cfg.Metrics.deadLetters(r.id, r.sink.dead)
+		r.sink.reset()
+		r.dirty, r.processed = false, 0
+	}
+	w.cfg.Metrics.committed(time.Since(w.lastCommit))
+	w.observe()
+	return nil
+}
+
+// groupOffsets is what the group commits: for a partition that several tasks read, the lowest of their positions.
+func (w *Worker) groupOffsets(dirty []*running) client.Offsets {
+	wanted := make(map[partition]bool)
+	for _, r := range dirty {
+		for _, in := range r.inputs {
+			wanted[partition{in.topic, r.id.Partition}] = true
+		}
+	}
+	offsets := make(client.Offsets)
+	for _, r := range w.order {
+		r.positions(func(in *input, at int64) {
+			if !wanted[partition{in.topic, r.id.Partition}] {
+				return
+			}
+			if other, ok := offsets[in.topic][r.id.Partition]; !ok || at < other {
+				offsets.Set(in.topic, r.id.Partition, at)
+			}
+		})
+	}
+	return offsets
+}
+
+// observe tells the metrics where the inputs stand.
+func (w *Worker) observe() {
+	for _, r := range w.order {
+		r.positions(func(in *input, at int64) {
+			if in.next >= 0 {
+				w.cfg.Metrics.lag(in.topic, r.id.Partition, max(in.end-at, 0))
+			}
+		})
+	}
+}
+
+// finish processes what was polled, as far as half of ShutdownTimeout allows, and commits it.
+func (w *Worker) finish() error {
+	start := time.Now()
+	for before := -1; time.Since(start) < w.cfg.ShutdownTimeout/2; {
+		queued := 0
+		for _, r := range w.order {
+			queued += r.task.Queued()
+		}
+		if queued == 0 || queued == before {
+			break // what is left waits for another input
+		}
+		before = queued
+		if err := w.runTasks(); err != nil {
+			return err
+		}
+	}
+	return w.commit(w.ctx)
+}
+
+// setTasks replaces the tasks of the loop.
+func (w *Worker) setTasks(tasks map[state.TaskID]*running) {
+	w.tasks = tasks
+	w.order = w.order[:0]
+	clear(w.routes)
+	for _, r := range tasks {
+		w.order = append(w.order, r)
+	}
+	slices.SortFunc(w.order, func(a, b *running) int {
+		return cmp.Or(cmp.Compare(a.id.SubTopology, b.id.SubTopology), cmp.Compare(a.id.Partition, b.id.Partition))
+	})
+	for _, r := range w.order {
+		for _, in := range r.inputs {
+			at := partition{in.topic, r.id.Partition}
+			w.routes[at] = append(w.routes[at], r)
+		}
+	}
+	w.cfg.Metrics.setTasks(w.order)
+}
+
+// closeTasks drops the tasks and what they have not committed.
+func (w *Worker) closeTasks() error {
+	var errs []error
+	for _, r := range w.order {
+		for _, in := range r.inputs {
+			if in.paused || in.ended {
+				w.client.Unpause(in.topic, r.id.Partition)
+			}
+		}
+		if err := r.close(); err != nil {
+			errs = append(errs, fmt.Errorf("worker: close task %s: %w", r.id, err))
+		}
+	}
+	w.setTasks(make(map[state.TaskID]*running))
+	return errors.Join(errs...)
+}
+
+// callbackError returns what went wrong in a callback of the group.
+func (w *Worker) callbackError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.err
+}
+
+// fail ends the loop with an error from a callback.
+func (w *Worker) fail(err error) {
+	w.mu.Lock()
+	w.mu.err = errors.Join(w.mu.err, err)
+	w.mu.Unlock()
+	w.wake(err)
+}

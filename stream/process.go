@@ -1,0 +1,48 @@
+package stream
+
+import (
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream/internal/graph"
+	"github.com/riffle-stream/riffle/stream/internal/task"
+)
+
+// Process calls f for each record. f sends what it wants to send through its Context, any number of times and under
+// any key, and may use the stores that are named here.
+//
+// The name is unique in the topology. Steps that name the same store share it, and run in one task. What f sends
+// under another key stays in the same task: if a later step needs all records of that key, put a Rekey in between.
+//
+// f is called by many tasks at once, so it must keep what it remembers in stores. If it returns an error, or panics,
+// the record becomes a dead letter, and nothing that f did with it takes effect: neither what it sent nor what it
+// stored.
+func (s Stream[K, V]) Process[K2, V2 any](name string, f func(*Context[K2, V2], Record[K, V]) error, stores ...state.Definition) Stream[K2, V2] {
+	b := s.b
+	if name == "" {
+		b.mistake("process below %q has no name", s.port.node.Name)
+	}
+	if f == nil {
+		b.mistake("process %q: the function is nil", name)
+	}
+	n := b.add(graph.Node{
+		Kind: graph.Processor, Op: "process", Name: name, Inputs: []graph.Edge{s.port.edge()},
+		Stores: b.stores(name, stores), Leaf: true,
+	})
+	out := newPort[K2, V2](n, "")
+	s.consume(func(in *instance) handler[K, V] {
+		c := newContext(in.frame, n, out.open(in))
+		return process(in.frame, n.ID, c, f)
+	})
+	return Stream[K2, V2]{b, out}
+}
+
+func process[K, V, K2, V2 any](frame *task.Frame, node int, c *Context[K2, V2], f func(*Context[K2, V2], Record[K, V]) error) handler[K, V] {
+	return func(r *rec[K, V]) error {
+		frame.Enter(node)
+		c.time, c.headers = r.Time, r.Headers
+		c.own.Topic, c.own.Partition, c.own.Offset = r.Topic, r.Partition, r.Offset
+		if err := f(c, r.Record); err != nil {
+			return frame.Fail(err)
+		}
+		return frame.Failed() // also if f did not pass on the error of a Forward
+	}
+}

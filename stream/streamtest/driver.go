@@ -1,0 +1,304 @@
+package streamtest
+
+import (
+	"time"
+
+	"github.com/riffle-stream/riffle/serde"
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream"
+	"github.com/riffle-stream/riffle/stream/internal/client"
+	"github.com/riffle-stream/riffle/stream/internal/graph"
+	"github.com/riffle-stream/riffle/stream/internal/task"
+)
+
+// TB is what a driver needs of a test. A *testing.T, *testing.B, *testing.F and *rapid.T have it.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// Driver runs a topology. Make one with [New].
+type Driver struct {
+	t       TB
+	program *task.Program
+	backend state.Backend
+	subs    []*running
+	topics  map[string]*topic
+	dead    []DeadLetter
+}
+
+// topic is a topic of one partition.
+type topic struct {
+	records []client.Record
+	read    int // records that Read has returned
+}
+
+// running is a sub-topology with its task.
+type running struct {
+	sub    *graph.SubTopology
+	task   *task.Task
+	state  state.Task // nil without stores
+	commit int64
+}
+
+// DeadLetter is a record that could not be processed, as it was read.
+type DeadLetter struct {
+	Topic      string
+	Offset     int64
+	Key, Value []byte
+	Node       string // where it failed
+	Cause      error
+}
+
+// New returns a driver. It closes itself when the test ends, and fails the test if there are dead letters that
+// [Driver.DeadLetters] was not asked for.
+func New(t TB, topology *stream.Topology) *Driver {
+	t.Helper()
+	d := &Driver{t: t, program: topology.Program(), backend: state.NewMemory(), topics: make(map[string]*topic)}
+	for _, sub := range d.program.Graph.Subs {
+		d.subs = append(d.subs, d.start(sub, nil, state.Position{}))
+	}
+	t.Cleanup(func() {
+		for _, l := range d.DeadLetters() {
+			t.Errorf("dead letter %s@%d, node %q: %v", l.Topic, l.Offset, l.Node, l.Cause)
+		}
+		if err := d.backend.Close(); err != nil {
+			t.Errorf("close the stores: %v", err)
+		}
+	})
+	return d
+}
+
+// start opens the task of a sub-topology, where it stood.
+func (d *Driver) start(sub *graph.SubTopology, offsets map[string]int64, at state.Position) *running {
+	d.t.Helper()
+	r := &running{sub: sub, commit: at.Commit}
+	id := state.TaskID{SubTopology: sub.ID}
+	var err error
+	if sub.Stateful() {
+		if r.state, err = d.backend.OpenTask(id, sub.Stores); err != nil {
+			d.t.Fatalf("open the stores of task %s: %v", id, err)
+		}
+	}
+	r.task, err = task.New(task.Config{
+		ID: id, Program: d.program, State: r.state, Output: output{d},
+		Offsets: offsets, StreamTime: at.StreamTimeMillis, MaxWait: -1,
+	})
+	if err != nil {
+		d.t.Fatalf("%v", err)
+	}
+	return r
+}
+
+// Restart drops everything but the stores and the topics, and goes on where it stood.
+func (d *Driver) Restart() {
+	d.t.Helper()
+	for i, r := range d.subs {
+		offsets := r.task.Offsets()
+		at := state.Position{Commit: r.commit, StreamTimeMillis: r.task.StreamTime()}
+		if r.state != nil {
+			if err := r.state.Close(); err != nil {
+				d.t.Fatalf("close the stores of task %s: %v", r.task.ID(), err)
+			}
+		}
+		d.subs[i] = d.start(r.sub, offsets, at)
+	}
+}
+
+// Pipe writes a record to a topic, and has the topology process it and all that follows from it.
+func (d *Driver) Pipe[K, V any](t stream.Topic[K, V], key K, value V, at time.Time) {
+	d.t.Helper()
+	d.PipeRecord(t, stream.Record[K, V]{Key: key, Value: value, Time: at})
+}
+
+// PipeRecord is Pipe for a record with headers. Topic, partition and offset of r are ignored.
+func (d *Driver) PipeRecord[K, V any](t stream.Topic[K, V], r stream.Record[K, V]) {
+	d.t.Helper()
+	key, err := t.Key.Encode(nil, r.Key)
+	if err != nil {
+		d.t.Fatalf("pipe to %s: key: %v", t.Name, err)
+	}
+	value, err := t.Value.Encode(nil, r.Value)
+	if err != nil {
+		d.t.Fatalf("pipe to %s: value: %v", t.Name, err)
+	}
+	headers := make([]client.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = client.Header(h)
+	}
+	d.pipe(t.Name, client.Record{Key: notNil(key), Value: notNil(value), Headers: headers, Timestamp: r.Time.UnixMilli()})
+}
+
+// PipeBytes is Pipe for bytes that no serde would write. A nil key or value is null.
+func (d *Driver) PipeBytes(topic string, key, value []byte, at time.Time) {
+	d.t.Helper()
+	d.pipe(topic, client.Record{Key: key, Value: value, Timestamp: at.UnixMilli()})
+}
+
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func (d *Driver) pipe(topic string, r client.Record) {
+	d.t.Helper()
+	if d.reader(topic) == nil {
+		d.t.Fatalf("pipe to %s: the topology does not read it", topic)
+	}
+	d.append(topic, r)
+	d.run()
+}
+
+// run processes until nothing is left. Sub-topologies take turns, so that a record has passed the first before the
+// next sees what came of it.
+func (d *Driver) run() {
+	d.t.Helper()
+	for again := true; again; {
+		again = false
+		for _, r := range d.subs {
+			n, err := r.task.Run(1000, time.Time{})
+			if err != nil {
+				d.t.Fatalf("%v", err)
+			}
+			again = again || n > 0
+			if n > 0 {
+				d.commit(r)
+			}
+		}
+	}
+}
+
+func (d *Driver) commit(r *running) {
+	d.t.Helper()
+	if r.state == nil {
+		return
+	}
+	r.commit++
+	at := make(map[string]state.Position)
+	for _, s := range r.sub.Stores {
+		at[s.Name] = state.Position{Offset: r.commit, Commit: r.commit, StreamTimeMillis: r.task.StreamTime()}
+	}
+	if err := r.state.Commit(at); err != nil {
+		d.t.Fatalf("commit task %s: %v", r.task.ID(), err)
+	}
+}
+
+// reader returns the sub-topology that reads a topic, or nil.
+func (d *Driver) reader(topic string) *running {
+	for _, r := range d.subs {
+		for _, in := range r.sub.Inputs {
+			if in.Topic == topic {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// append adds a record to a topic, and queues it where it is read.
+func (d *Driver) append(name string, r client.Record) {
+	d.t.Helper()
+	t := d.topic(name)
+	r.Offset = int64(len(t.records))
+	t.records = append(t.records, r)
+	if reader := d.reader(name); reader != nil {
+		b := client.Batch{Topic: name, Records: []client.Record{r}, HighWatermark: r.Offset + 1}
+		if err := reader.task.Add(b); err != nil {
+			d.t.Fatalf("%v", err)
+		}
+	}
+}
+
+func (d *Driver) topic(name string) *topic {
+	t := d.topics[name]
+	if t == nil {
+		t = new(topic)
+		d.topics[name] = t
+	}
+	return t
+}
+
+// output is where the tasks write.
+type output struct{ d *Driver }
+
+func (o output) Emit(r task.OutRecord) error {
+	key, value := clone(r.Key), clone(r.Value)
+	headers := append([]client.Header(nil), r.Headers...)
+	o.d.append(r.Topic, client.Record{Key: key, Value: value, Headers: headers, Timestamp: r.Timestamp})
+	return nil
+}
+
+func (o output) DeadLetter(l task.DeadLetter) error {
+	o.d.dead = append(o.d.dead, DeadLetter{
+		Topic: l.Topic, Offset: l.Record.Offset, Key: clone(l.Record.Key), Value: clone(l.Record.Value),
+		Node: l.Node, Cause: l.Cause,
+	})
+	return nil
+}
+
+// clone copies b; null stays null, and empty stays empty.
+func clone(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return append([]byte{}, b...)
+}
+
+// Read returns the records of a topic that it has not returned yet: outputs, and what was piped in.
+func (d *Driver) Read[K, V any](t stream.Topic[K, V]) []stream.Record[K, V] {
+	d.t.Helper()
+	topic := d.topic(t.Name)
+	var records []stream.Record[K, V]
+	for ; topic.read < len(topic.records); topic.read++ {
+		in := topic.records[topic.read]
+		r := stream.Record[K, V]{
+			Key: decode(d.t, t.Name, t.Key, in.Key), Value: decode(d.t, t.Name, t.Value, in.Value),
+			Time: time.UnixMilli(in.Timestamp).UTC(), Topic: t.Name, Offset: in.Offset,
+		}
+		for _, h := range in.Headers {
+			r.Headers = append(r.Headers, stream.Header(h))
+		}
+		records = append(records, r)
+	}
+	return records
+}
+
+// Values is Read for tests that look at nothing but the values.
+func (d *Driver) Values[K, V any](t stream.Topic[K, V]) []V {
+	d.t.Helper()
+	var values []V
+	for _, r := range d.Read(t) {
+		values = append(values, r.Value)
+	}
+	return values
+}
+
+// ReadBytes is Read for what a serde does not show: null, and the repartition topics of the topology.
+func (d *Driver) ReadBytes(name string) []stream.Record[[]byte, []byte] {
+	d.t.Helper()
+	return d.Read(stream.NewTopic(name, serde.Bytes, serde.Bytes))
+}
+
+// decode decodes b; null is the zero value.
+func decode[T any](t TB, topic string, s serde.Serde[T], b []byte) (v T) {
+	t.Helper()
+	if b == nil {
+		return v
+	}
+	v, err := s.Decode(b)
+	if err != nil {
+		t.Fatalf("read %s: %v", topic, err)
+	}
+	return v
+}
+
+// DeadLetters returns the dead letters that it has not returned yet.
+func (d *Driver) DeadLetters() []DeadLetter {
+	letters := d.dead
+	d.dead = nil
+	return letters
+}

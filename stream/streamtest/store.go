@@ -1,0 +1,53 @@
+package streamtest
+
+import (
+	"time"
+
+	"github.com/riffle-stream/riffle/state"
+)
+
+// Get returns what a store of the topology holds for a key.
+func (d *Driver) Get[K, V any](store state.KeyValueStore[K, V], key K) (V, bool) {
+	d.t.Helper()
+	v, found, err := store.In(d.context(store)).Get(key)
+	if err != nil {
+		d.t.Fatalf("%v", err)
+	}
+	return v, found
+}
+
+// Entries returns everything that a store of the topology holds, in the order of the encoded keys.
+func (d *Driver) Entries[K, V any](store state.KeyValueStore[K, V]) []state.Entry[K, V] {
+	d.t.Helper()
+	var entries []state.Entry[K, V]
+	for e, err := range store.In(d.context(store)).All() {
+		if err != nil {
+			d.t.Fatalf("%v", err)
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// context is what a store is opened with, at the stream time of its task.
+func (d *Driver) context(def state.Definition) storeContext {
+	for _, r := range d.subs {
+		if r.state == nil {
+			continue
+		}
+		if s, ok := r.state.Store(def.Spec().Name); ok {
+			return storeContext{s, time.UnixMilli(r.task.StreamTime()).UTC()}
+		}
+	}
+	return storeContext{}
+}
+
+// storeContext is a state.Context outside a record. Its store is nil if the topology has none of that name.
+type storeContext struct {
+	store state.Store
+	now   time.Time
+}
+
+func (c storeContext) Store(string) state.Store { return c.store }
+func (c storeContext) StreamTime() time.Time    { return c.now }
+func (c storeContext) RecordTime() time.Time    { return c.now }
