@@ -71,7 +71,8 @@ type KV struct{ Key, Value []byte }
 
 // Store is one store of a task, as bytes. Slices that it returns are valid until
 // the next call on it and must not be changed; slices given to it are copied. A
-// nil or empty value is a value. It must not be used concurrently.
+// nil key or value that is put is the empty one; what is found or yielded is never
+// nil, so that nil always means none. It must not be used concurrently.
 type Store interface {
 	// Get returns the value of key; false if there is none.
 	Get(key []byte) (value []byte, found bool, err error)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"slices"
 )
 
 // layerStore is one store of Layers.
@@ -11,8 +12,9 @@ type layerStore struct {
 	task    *Layers
 	index   int
 	open    *table
-	writes  uint64 // counts writes, for ranges that run meanwhile
-	value   []byte // of the last read from the base
+	writes  uint64   // counts writes, for ranges that run meanwhile
+	ranges  []*merge // that run
+	value   []byte   // of the last read from the base
 	scratch Scratch
 }
 
@@ -71,7 +73,11 @@ func (s *layerStore) set(key, value []byte) error {
 			ErrTooLarge, len(key), MaxKeyBytes, len(value), MaxValueBytes)
 	}
 	s.writes++
-	s.open.set(hashOf(key), key, value)
+	hash := hashOf(key)
+	for _, m := range s.ranges {
+		m.note(hash, key)
+	}
+	s.open.set(hash, key, value)
 	return nil
 }
 
@@ -85,7 +91,11 @@ func (s *layerStore) Range(from, to []byte) iter.Seq2[KV, error] {
 			return
 		}
 		m := s.merge(from, to)
-		defer m.base.Close()
+		s.ranges = append(s.ranges, m)
+		defer func() {
+			m.base.Close()
+			s.ranges = slices.DeleteFunc(s.ranges, func(other *merge) bool { return other == m })
+		}()
 		for {
 			kv, ok, err := m.next()
 			if err != nil {
@@ -109,6 +119,10 @@ type merge struct {
 	hasHead bool
 	fetch   bool   // base has to be asked for its next
 	writes  uint64 // store.writes when the range began
+	open    int    // entries of the open overlay then
+	// existed says of the entries of the open overlay that were there when the range
+	// began, and were written since, whether they were values then, not deletes.
+	existed map[int]bool
 }
 
 // cursor is a place in a table.
@@ -122,7 +136,7 @@ func (s *layerStore) merge(from, to []byte) *merge {
 	// The overlays are taken before the base: a checkpoint that ends in between is
 	// then seen twice, in the order of the layers, and not missed.
 	layers := s.task.layers.Load()
-	m := &merge{store: s, to: bytes.Clone(to), fetch: true, writes: s.writes}
+	m := &merge{store: s, to: bytes.Clone(to), fetch: true, writes: s.writes, open: s.open.len()}
 	tables := [...]*table{s.open, layers.committed[s.index], nil}
 	if layers.frozen != nil {
 		tables[2] = layers.frozen[s.index]
@@ -146,20 +160,36 @@ func (m *merge) next() (KV, bool, error) {
 		if err != nil || !ok {
 			return KV{}, false, err
 		}
-		if m.store.writes != m.writes {
+		if kv.Value != nil && m.store.writes != m.writes {
 			// The loop writes while it reads: whether a write shows must not depend on
 			// the layer the old value lies in, so the open overlay is asked again.
-			switch value, state := m.store.open.get(hashOf(kv.Key), kv.Key); state {
-			case present:
-				kv.Value = value
-			case removed:
-				kv.Value = nil
+			if ref, found := m.store.open.find(hashOf(kv.Key), kv.Key); found {
+				_, kv.Value = m.store.open.at(ref)
+				if existed, written := m.existed[ref]; written && !existed {
+					continue
+				}
 			}
 		}
 		if kv.Value != nil {
 			return kv, true, nil
 		}
 	}
+}
+
+// note remembers what the open overlay holds of key before the loop writes it for
+// the first time.
+func (m *merge) note(hash uint64, key []byte) {
+	ref, found := m.store.open.find(hash, key)
+	if !found || ref >= m.open {
+		return
+	}
+	if _, written := m.existed[ref]; written {
+		return
+	}
+	if m.existed == nil {
+		m.existed = make(map[int]bool)
+	}
+	m.existed[ref] = !m.store.open.entries[ref].deleted
 }
 
 // step returns the smallest key of all layers, with the uppermost layer's value

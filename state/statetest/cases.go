@@ -3,6 +3,7 @@ package statetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,8 +32,13 @@ func testOwnWrites(t *testing.T, b state.Backend) {
 	}
 	for range 2 {
 		for _, key := range []string{"", "empty"} {
-			if v, found, err := s.Get([]byte(key)); len(v) > 0 || !found || err != nil {
-				t.Errorf("Get(%q) = %q, %v, %v, want an empty value", key, v, found, err)
+			if v, found, err := s.Get([]byte(key)); v == nil || len(v) > 0 || !found || err != nil {
+				t.Errorf("Get(%q) = %#v, %v, %v, want an empty value that is not nil", key, v, found, err)
+			}
+		}
+		for kv, err := range s.Range(nil, []byte("f")) {
+			if err != nil || kv.Key == nil || kv.Value == nil || len(kv.Value) > 0 {
+				t.Errorf("Range yields %#v, %v, want an empty value and nothing nil", kv, err)
 			}
 		}
 		commit(t, task, 3, "s")
@@ -117,6 +123,11 @@ func testRangeWhileWriting(t *testing.T, b state.Backend) {
 			put(t, task, "s", "k00a", "was not there")
 			put(t, task, "s", "k29", "changed ahead")
 			put(t, task, "s", "k20", "changed ahead")
+			put(t, task, "s", "k03", "was deleted") // by a commit
+			put(t, task, "s", "k04", "was deleted") // by an open write
+			put(t, task, "s", "k05", "changed")
+			del(t, task, "s", "k05")
+			put(t, task, "s", "k05", "deleted and put again")
 			del(t, task, "s", "k07")
 			del(t, task, "s", "k10")
 			Dump(t, task, "s")
@@ -126,12 +137,13 @@ func testRangeWhileWriting(t *testing.T, b state.Backend) {
 			put(t, task, "s", key, "changed at")
 		}
 	}
-	want = replace(want, "k07", "", "k10", "", "k20", "changed ahead", "k29", "changed ahead")
+	want = replace(want, "k05", "deleted and put again", "k07", "", "k10", "", "k20", "changed ahead", "k29", "changed ahead")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("while writing (-want +got):\n%s", diff)
 	}
 	want = replace(want, "k01", "", "k15", "", "k02", "changed at")
-	want = append(want[:1], append([]string{"k00a=was not there"}, want[1:]...)...)
+	want = append(want, "k00a=was not there", "k03=was deleted", "k04=was deleted")
+	slices.Sort(want)
 	if diff := cmp.Diff(want, Dump(t, task, "s")); diff != "" {
 		t.Errorf("after it (-want +got):\n%s", diff)
 	}

@@ -34,6 +34,9 @@ type writeKey struct {
 }
 
 func (w *writes) add(s *store, key, value []byte, deleted bool) {
+	if w.arena == nil {
+		w.arena = []byte{} // an empty key or value is a view of it, and not nil
+	}
 	start := len(w.arena)
 	w.arena = append(w.arena, key...)
 	keyEnd := len(w.arena)
@@ -70,20 +73,26 @@ func (w *writes) find(s *store, key []byte) (write, bool) {
 	return write{}, false
 }
 
-// puts returns the keys in [from, to) that are put by held-back writes to s, in order, as copies.
-func (w *writes) puts(s *store, from, to []byte) [][]byte {
-	var keys [][]byte
+// within returns what held-back writes to s do to the keys in [from, to): those that are put, in order, as copies,
+// and those that are deleted.
+func (w *writes) within(s *store, from, to []byte) (puts [][]byte, deleted map[string]bool) {
 	for _, x := range w.list {
 		key := w.key(x)
 		if x.store != s || bytes.Compare(key, from) < 0 || to != nil && bytes.Compare(key, to) >= 0 {
 			continue
 		}
-		if last, _ := w.find(s, key); last == x && !x.deleted {
-			keys = append(keys, bytes.Clone(key))
+		switch last, _ := w.find(s, key); {
+		case last != x:
+		case !x.deleted:
+			puts = append(puts, bytes.Clone(key))
+		case deleted == nil:
+			deleted = map[string]bool{string(key): true}
+		default:
+			deleted[string(key)] = true
 		}
 	}
-	slices.SortFunc(keys, bytes.Compare)
-	return keys
+	slices.SortFunc(puts, bytes.Compare)
+	return puts, deleted
 }
 
 // apply writes everything to the stores, in order.
@@ -183,7 +192,7 @@ func (s *store) fits(key, value []byte) error {
 func (s *store) Range(from, to []byte) iter.Seq2[state.KV, error] {
 	return func(yield func(state.KV, error) bool) {
 		f := s.frame
-		own := f.writes.puts(s, from, to)
+		own, gone := f.writes.within(s, from, to)
 		emit := func(kv state.KV) bool { // with the present value, unless deleted
 			if x, ok := f.writes.find(s, kv.Key); ok {
 				if x.deleted {
@@ -212,7 +221,7 @@ func (s *store) Range(from, to []byte) iter.Seq2[state.KV, error] {
 					return
 				}
 			}
-			if !emit(kv) {
+			if !gone[string(kv.Key)] && !emit(kv) { // also if it was put again meanwhile
 				return
 			}
 			f.inStore = true
