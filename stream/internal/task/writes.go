@@ -58,31 +58,39 @@ func (w *writes) value(x write) []byte { return w.arena[x.keyEnd:x.end:x.end] }
 
 // find returns the last write of key, and whether there is one.
 func (w *writes) find(s *store, key []byte) (write, bool) {
+	i := w.last(s, key)
+	if i < 0 {
+		return write{}, false
+	}
+	return w.list[i], true
+}
+
+// last returns the place of the last write of key in the list, -1 if there is none.
+func (w *writes) last(s *store, key []byte) int {
 	if w.index != nil {
-		i, ok := w.index[writeKey{s, string(key)}]
-		if !ok {
-			return write{}, false
+		if i, ok := w.index[writeKey{s, string(key)}]; ok {
+			return i
 		}
-		return w.list[i], true
+		return -1
 	}
-	for i := len(w.list) - 1; i >= 0; i-- {
-		if x := w.list[i]; x.store == s && bytes.Equal(w.key(x), key) {
-			return x, true
+	for i, x := range slices.Backward(w.list) {
+		if x.store == s && bytes.Equal(w.key(x), key) {
+			return i
 		}
 	}
-	return write{}, false
+	return -1
 }
 
 // within returns what held-back writes to s do to the keys in [from, to): those that are put, in order, as copies,
 // and those that are deleted.
 func (w *writes) within(s *store, from, to []byte) (puts [][]byte, deleted map[string]bool) {
-	for _, x := range w.list {
+	for i, x := range w.list {
 		key := w.key(x)
 		if x.store != s || bytes.Compare(key, from) < 0 || to != nil && bytes.Compare(key, to) >= 0 {
 			continue
 		}
-		switch last, _ := w.find(s, key); {
-		case last != x:
+		switch {
+		case w.last(s, key) != i:
 		case !x.deleted:
 			puts = append(puts, bytes.Clone(key))
 		case deleted == nil:
