@@ -70,8 +70,8 @@ func MarkDuplicates[K, V any](id func(V) string, seen DedupStore[K]) func(*strea
 
 func check[K, V any](c state.Context, r stream.Record[K, V], id func(V) string, seen DedupStore[K]) (Checked[V], error) {
 	unique := Checked[V]{Value: r.Value}
-	key := dedupKey[K]{r.Key, id(r.Value)}
-	if key.id == "" {
+	key := pair[K, string]{r.Key, id(r.Value)}
+	if key.part == "" {
 		return unique, nil
 	}
 	store := seen.store.In(c)
@@ -94,13 +94,13 @@ func check[K, V any](c state.Context, r stream.Record[K, V], id func(V) string, 
 
 // DedupStore remembers ids per key.
 type DedupStore[K any] struct {
-	store state.KeyValueStore[dedupKey[K], Origin]
+	store state.KeyValueStore[pair[K, string], Origin]
 }
 
 // NewDedupStore declares a store for [Dedup] or [MarkDuplicates] on a stream with keys of type K. It needs about
 // 30 bytes per id besides the key and the id themselves, so replace a long id by a hash of it.
 func NewDedupStore[K any](name string, key serde.Serde[K]) DedupStore[K] {
-	return DedupStore[K]{state.NewKeyValueStore(name, dedupKeySerde(key), originSerde)}
+	return DedupStore[K]{state.NewKeyValueStore(name, pairSerde(key, serde.String), originSerde)}
 }
 
 // TTL returns the declaration with a time to live of ids, in event time. Zero, the default, is for ever.
@@ -113,44 +113,6 @@ func (s DedupStore[K]) Spec() state.Spec { return s.store.Spec() }
 func (s DedupStore[K]) covers(a, b time.Time) bool {
 	ttl := s.store.Spec().TTL
 	return ttl == 0 || b.Sub(a).Abs() < ttl
-}
-
-// dedupKey is an id of a key: ids of different keys never meet, in whichever partition the keys lie.
-type dedupKey[K any] struct {
-	key K
-	id  string
-}
-
-// dedupKeySerde writes the length of the key's bytes as a varint, the key's bytes, and the id.
-func dedupKeySerde[K any](key serde.Serde[K]) serde.Serde[dedupKey[K]] {
-	return serde.Serde[dedupKey[K]]{
-		Name: "dedup-key(" + key.Name + ")",
-		Err:  key.Valid(),
-		Encode: func(dst []byte, v dedupKey[K]) ([]byte, error) {
-			start := len(dst)
-			out, err := key.Encode(dst, v.key)
-			if err != nil {
-				return dst, err
-			}
-			size := len(out) - start
-			var prefix [binary.MaxVarintLen64]byte
-			n := binary.PutUvarint(prefix[:], uint64(size))
-			out = append(out, prefix[:n]...)
-			copy(out[start+n:], out[start:start+size])
-			copy(out[start:], prefix[:n])
-			return append(out, v.id...), nil
-		},
-		Decode: func(b []byte) (v dedupKey[K], err error) {
-			size, n := binary.Uvarint(b)
-			if n <= 0 || size > uint64(len(b)-n) {
-				return v, errors.New("processors: a dedup key without its length")
-			}
-			b = b[n:]
-			v.key, err = key.Decode(b[:size])
-			v.id = string(b[size:])
-			return v, err
-		},
-	}
 }
 
 // originVersion is the first byte of a stored origin.
