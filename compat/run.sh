@@ -7,7 +7,8 @@
 # works is an error, too: the list must not outlive its reasons.
 set -uo pipefail
 cd "$(dirname "$0")"
-suites=(kcat kafka-python confluent-python kafkajs platformatic franz-go)
+known=(kcat kafka-python confluent-python kafkajs platformatic java franz-go)
+suites=("${known[@]}")
 [ $# -gt 0 ] && suites=("$@")
 
 tmp=$(mktemp -d)
@@ -43,7 +44,11 @@ missing() {
 		[ -d node/node_modules ] || (cd node && npm ci --silent --no-audit --no-fund) >"$tmp/npm" 2>&1 || echo "its packages (npm ci in compat/node: $(tail -1 "$tmp/npm"))"
 		;;
 	franz-go) (cd franz-go && go list github.com/twmb/franz-go/pkg/kgo) >/dev/null 2>&1 || echo "franz-go from the Go module proxy" ;;
-	*) echo "a suite of that name; there are: kcat kafka-python confluent-python kafkajs platformatic franz-go" ;;
+	java)
+		command -v mvn >/dev/null || { echo "Maven and a JDK of 17 or later (apt-get install maven)"; return; }
+		(cd java && mvn -q -B compile) >"$tmp/mvn" 2>&1 || echo "Apache Kafka from Maven Central (mvn compile in compat/java: $(grep -m1 ERROR "$tmp/mvn"))"
+		;;
+	*) echo "a suite of that name; there are: ${known[*]}" ;;
 	esac
 }
 
@@ -54,6 +59,7 @@ suite() {
 	confluent-python) PYTHONDONTWRITEBYTECODE=1 timeout 300 /usr/bin/python3 python/confluent.py "$seeds" ;;
 	kafkajs) timeout 600 "$NODE" node/kafkajs.mjs "$seeds" ;;
 	platformatic) timeout 600 "$NODE" node/platformatic.mjs "$seeds" ;;
+	java) java/run.sh "$seeds" ;;
 	franz-go) franz-go/run.sh "$seeds" ;;
 	esac
 }

@@ -3,14 +3,12 @@
 # tombstones, offsets by position and time, groups, and idempotent producers.
 # Prints "ok NAME" or "not ok NAME: cause".
 set -uo pipefail
+. "$(dirname "$0")/../report.sh"
 seeds=$1
 topic=compat-kcat-$$
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 k() { timeout 30 kcat -b "$seeds" -q "$@"; }
-check() { # name, wanted, got
-	if [ "$2" = "$3" ]; then echo "ok $1"; else echo "not ok $1: want $(printf %q "$2"), got $(printf %q "$3")"; fi
-}
 
 "$RIFFLE" topic create "$topic" --brokers "$seeds" --partitions 1 >"$tmp/create" 2>&1 || { echo "not ok create: $(cat "$tmp/create")"; exit; }
 check metadata 1 "$(k -L -t "$topic" | grep -c "topic \"$topic\" with 1 partitions")"
