@@ -45,6 +45,8 @@ func apis() []api {
 		{int16(kmsg.SyncGroup), 0, 5, handleSyncGroup},
 		{int16(kmsg.DescribeGroups), 0, 6, handleDescribeGroups},
 		{int16(kmsg.ListGroups), 0, 5, handleListGroups},
+		{int16(kmsg.DeleteGroups), 0, 3, handleDeleteGroups},
+		{int16(kmsg.OffsetDelete), 0, 0, handleOffsetDelete},
 		{int16(kmsg.ApiVersions), 0, 4, handleApiVersions},
 		{int16(kmsg.CreateTopics), 2, 7, handleCreateTopics},
 		{int16(kmsg.DeleteTopics), 1, 6, handleDeleteTopics},

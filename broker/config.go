@@ -118,9 +118,13 @@ type GroupConfig struct {
 	// are 6 seconds and 30 minutes.
 	MinSessionTimeout time.Duration
 	MaxSessionTimeout time.Duration
-	// OffsetsRetention is how long the offsets of an empty group are kept
-	// (offsets.retention.minutes). The default is 7 days.
+	// OffsetsRetention is how long the offsets of an empty group are kept, and those
+	// of topics that no member subscribes to (offsets.retention.minutes). The default
+	// is 7 days.
 	OffsetsRetention time.Duration
+	// OffsetsCheckInterval is how often such offsets are looked for
+	// (offsets.retention.check.interval.ms). The default is 10 minutes.
+	OffsetsCheckInterval time.Duration
 	// MaxMetadataBytes limits the text that is committed with an offset
 	// (offset.metadata.max.bytes). The default is 4,096.
 	MaxMetadataBytes int
@@ -169,6 +173,7 @@ func (c GroupConfig) withDefaults() GroupConfig {
 	setDefault(&c.MinSessionTimeout, 6*time.Second)
 	setDefault(&c.MaxSessionTimeout, 30*time.Minute)
 	setDefault(&c.OffsetsRetention, 7*24*time.Hour)
+	setDefault(&c.OffsetsCheckInterval, 10*time.Minute)
 	setDefault(&c.MaxMetadataBytes, 4096)
 	setDefault(&c.MaxGroups, 10_000)
 	setDefault(&c.MaxMembers, 1000)
@@ -230,6 +235,7 @@ func (c Config) validate() error {
 		{"Group.MinSessionTimeout", int64(c.Group.MinSessionTimeout)},
 		{"Group.MaxSessionTimeout", int64(c.Group.MaxSessionTimeout)},
 		{"Group.OffsetsRetention", int64(c.Group.OffsetsRetention)},
+		{"Group.OffsetsCheckInterval", int64(c.Group.OffsetsCheckInterval)},
 		{"Group.MaxMetadataBytes", int64(c.Group.MaxMetadataBytes)},
 		{"Group.MaxGroups", int64(c.Group.MaxGroups)},
 		{"Group.MaxMembers", int64(c.Group.MaxMembers)},

@@ -70,8 +70,10 @@ type coordinated struct {
 	mu  struct {
 		sync.Mutex
 		*group.Group
-		gone    bool // forgotten: look the group up again
-		waiting map[group.Token]chan group.Reply
+		gone bool // forgotten: look the group up again
+		// committing is how many commits are in the log, or on their way, and not applied.
+		committing int
+		waiting    map[group.Token]chan group.Reply
 	}
 	timer groupTimer // belongs to coordinator.mu
 }
@@ -119,6 +121,7 @@ func (co *coordinator) start() error {
 		close(loaded)
 		co.runTimers()
 	})
+	co.loop.Go(co.runExpiry)
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	select {
@@ -232,14 +235,19 @@ func (co *coordinator) newGroup(id string) *coordinated {
 // unlock forgets the group if there is nothing to remember, so that mistaken
 // requests leave nothing behind.
 func (co *coordinator) unlock(g *coordinated) {
-	if !g.mu.gone && g.mu.Disposable() && len(g.mu.waiting) == 0 {
-		g.mu.gone = true
-		co.mu.Lock()
-		delete(co.mu.groups, g.mu.ID())
-		co.unschedule(&g.timer)
-		co.mu.Unlock()
+	if !g.mu.gone && g.mu.Disposable() && len(g.mu.waiting) == 0 && g.mu.committing == 0 {
+		co.forget(g)
 	}
 	g.mu.Unlock()
+}
+
+// forget removes a group from memory. The caller holds its lock.
+func (co *coordinator) forget(g *coordinated) {
+	g.mu.gone = true
+	co.mu.Lock()
+	defer co.mu.Unlock()
+	delete(co.mu.groups, g.mu.ID())
+	co.unschedule(&g.timer)
 }
 
 // unstored is a record that a group waits for, on its way to the disk.

@@ -12,6 +12,7 @@ type groupMetrics struct {
 	rebalances prometheus.Counter
 	removed    prometheus.Counter
 	offsets    prometheus.Counter
+	expired    prometheus.Counter
 	skipped    prometheus.Counter
 	damaged    prometheus.Counter
 }
@@ -24,6 +25,7 @@ func newGroupMetrics() groupMetrics {
 		rebalances: counter("broker_group_rebalances_total", "Generations whose members got their assignments."),
 		removed:    counter("broker_group_members_removed_total", "Members that were removed because a time ran out."),
 		offsets:    counter("broker_group_offsets_committed_total", "Offsets that were committed."),
+		expired:    counter("broker_group_offsets_expired_total", "Offsets that were forgotten because nobody used them for offsets.retention.minutes."),
 		skipped:    counter("broker_group_records_skipped_total", "Records of __consumer_offsets that were not understood when it was loaded."),
 		damaged:    counter("broker_group_log_damages_total", "Parts of __consumer_offsets that could not be read when it was loaded."),
 	}
@@ -33,7 +35,7 @@ func newGroupMetrics() groupMetrics {
 func (co *coordinator) collectors() []prometheus.Collector {
 	m := co.metrics
 	return []prometheus.Collector{
-		m.rebalances, m.removed, m.offsets, m.skipped, m.damaged,
+		m.rebalances, m.removed, m.offsets, m.expired, m.skipped, m.damaged,
 		groupCollector{co, prometheus.NewDesc("broker_groups", "Groups by state.", []string{"state"}, nil)},
 	}
 }

@@ -37,10 +37,12 @@ func (co *coordinator) commit(id string, r group.CommitRequest, offsets []offset
 		return err
 	}
 	next, err := co.appendOffsets(g, now, offsets, co.append)
+	g.mu.committing++ // also keeps a new group
 	co.unlock(g)
 	if err == nil && next > 0 {
 		err = g.log.wait(co.b.hardCtx, next)
 	}
+	co.applyOffsets(g, offsets, err == nil && next > 0)
 	if err != nil {
 		co.logger.Error("broker: offsets were not stored", "group", id, "cause", err)
 		if errors.Is(err, commitlog.ErrBatchTooLarge) {
@@ -48,10 +50,7 @@ func (co *coordinator) commit(id string, r group.CommitRequest, offsets []offset
 		}
 		return kerr.CoordinatorNotAvailable // tells clients to try again
 	}
-	if next == 0 {
-		return nil
-	}
-	return co.applyOffsets(id, offsets)
+	return nil
 }
 
 // appendOffsets appends, by appendTo, the offsets that may be stored, notes their positions and
@@ -94,15 +93,13 @@ func (co *coordinator) appendOffsets(g *coordinated, now time.Time, offsets []of
 	return next, flush()
 }
 
-// applyOffsets makes durable offsets those of the group.
-func (co *coordinator) applyOffsets(id string, offsets []offsetCommit) error {
-	g, err := co.lock(id, true)
-	if err != nil {
-		return err
-	}
+// applyOffsets ends a commit: offsets that are durable become those of the group.
+func (co *coordinator) applyOffsets(g *coordinated, offsets []offsetCommit, durable bool) {
+	g.mu.Lock()
 	defer co.unlock(g)
+	g.mu.committing--
 	for _, o := range offsets {
-		if o.err != nil {
+		if o.err != nil || !durable {
 			continue
 		}
 		if _, ok := co.b.topics.lookupID(o.topic.ID); !ok {
@@ -111,7 +108,6 @@ func (co *coordinator) applyOffsets(id string, offsets []offsetCommit) error {
 		g.mu.Apply(o.topic.Name, o.partition, o.committed)
 		co.metrics.offsets.Inc()
 	}
-	return nil
 }
 
 // committed is the offset of a partition that a group has committed. Offsets of an

@@ -348,6 +348,7 @@ func TestGroupMetrics(t *testing.T) {
 		"broker_groups/Empty": 1, "broker_groups/Stable": 1,
 		"broker_groups/PreparingRebalance": 0, "broker_groups/CompletingRebalance": 0,
 		"broker_group_rebalances_total": 1, "broker_group_offsets_committed_total": 1,
+		"broker_group_offsets_expired_total": 0,
 		"broker_group_members_removed_total": 0, "broker_group_records_skipped_total": 0, "broker_group_log_damages_total": 0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

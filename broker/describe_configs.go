@@ -95,6 +95,7 @@ func (b *Broker) configs() []catalog.Value {
 		number("max.incremental.fetch.session.cache.slots", catalog.Int, int64(cfg.MaxFetchSessions)),
 		number("num.partitions", catalog.Int, int64(cfg.DefaultPartitions)),
 		number("offset.metadata.max.bytes", catalog.Int, int64(cfg.Group.MaxMetadataBytes)),
+		number("offsets.retention.check.interval.ms", catalog.Long, cfg.Group.OffsetsCheckInterval.Milliseconds()),
 		number("offsets.retention.minutes", catalog.Int, int64(cfg.Group.OffsetsRetention.Minutes())),
 		number("offsets.topic.num.partitions", catalog.Int, int64(cfg.Group.OffsetsPartitions)),
 		number("socket.request.max.bytes", catalog.Int, int64(cfg.MaxFrameBytes)),

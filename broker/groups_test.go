@@ -21,7 +21,8 @@ type groupClient struct {
 	*raw
 	group      string
 	instance   *string
-	version    int16 // of JoinGroup; the other keys follow
+	topics     []string // that it subscribes to; nil is metadata that nobody can read
+	version    int16    // of JoinGroup; the other keys follow
 	memberID   string
 	generation int32
 }
@@ -33,6 +34,11 @@ func (c *groupClient) joinRequest() *kmsg.JoinGroupRequest {
 	req.ProtocolType = "consumer"
 	p := kmsg.NewJoinGroupRequestProtocol()
 	p.Name, p.Metadata = "range", []byte("topics of "+c.group)
+	if c.topics != nil {
+		m := kmsg.NewConsumerMemberMetadata()
+		m.Topics = c.topics
+		p.Metadata = m.AppendTo(nil)
+	}
 	req.Protocols = append(req.Protocols, p)
 	return req
 }

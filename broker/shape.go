@@ -99,6 +99,8 @@ var shapes = map[int16]shape{
 		list(one(str), one(blob))),
 	int16(kmsg.DescribeGroups): shapeOf(values(str), since(3, one(i8))),
 	int16(kmsg.ListGroups):     shapeOf(since(4, values(str)), since(5, values(str))),
+	int16(kmsg.DeleteGroups):   shapeOf(values(str)),
+	int16(kmsg.OffsetDelete):   shapeOf(one(str), list(one(str), list(one(i32)))),
 	int16(kmsg.ApiVersions):    shapeOf(since(3, one(str)), since(3, one(str))),
 	int16(kmsg.CreateTopics): shapeOf(
 		list(one(str), one(i32), one(i16), list(one(i32), values(i32)), list(one(str), one(str))),

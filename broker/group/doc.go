@@ -17,7 +17,8 @@
 //     delay, and the two phases of a rebalance (join, sync) all end there.
 //   - Committed offsets are checked (CheckCommit), written by the caller, and
 //     then applied with the log position of their record, so that the order of
-//     the log decides which of two commits wins.
+//     the log decides which of two commits wins. Expired names those that may be
+//     forgotten (KIP-211).
 //
 // A Group is not safe for concurrent use: its owner holds a lock or runs a loop.
 //
@@ -25,5 +26,5 @@
 // (KIP-62, KIP-134, KIP-345, KIP-394, KIP-559, KIP-814); where this package
 // differs on purpose, the code says so. It does not know requests and their
 // versions, topics, files or sockets: package broker does. The consumer protocol
-// of KIP-848 and the expiry of offsets are not here.
+// of KIP-848 is not here.
 package group

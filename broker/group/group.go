@@ -131,7 +131,7 @@ type Group struct {
 	offsets map[string]map[int32]Committed // by topic and partition
 
 	// Offsets of open transactions, by producer id.
-	pendingOffsets map[int64]map[place]Committed
+	pendingOffsets map[int64]map[Place]Committed
 
 	out     Effects   // of the event that is being handled
 	expired []Expired // by the Tick that is being handled
@@ -173,6 +173,9 @@ func (g *Group) ProtocolType() string { return g.protocolType }
 func (g *Group) Disposable() bool {
 	return g.state == Empty && g.generation == 0 && len(g.pending) == 0 && len(g.offsets) == 0 && len(g.pendingOffsets) == 0
 }
+
+// Idle reports whether no client is about to become a member.
+func (g *Group) Idle() bool { return len(g.pending) == 0 }
 
 // Effects are what an event asks its caller to do, in this order: append Store,
 // then deliver Replies.

@@ -94,10 +94,83 @@ func (g *Group) Partitions(topic string) iter.Seq2[int32, Committed] {
 	}
 }
 
-// Forget drops the committed offset of a partition.
+// Forget drops the committed offset of a partition, and those that wait for the end
+// of a transaction.
 func (g *Group) Forget(topic string, partition int32) {
 	delete(g.offsets[topic], partition)
 	if len(g.offsets[topic]) == 0 {
 		delete(g.offsets, topic)
 	}
+	for producerID, of := range g.pendingOffsets {
+		delete(of, Place{topic, partition})
+		if len(of) == 0 {
+			delete(g.pendingOffsets, producerID)
+		}
+	}
+}
+
+// Places lists the partitions with offsets, committed or waiting for the end of a
+// transaction, in order.
+func (g *Group) Places() []Place {
+	all := map[Place]struct{}{}
+	for topic, partitions := range g.offsets {
+		for partition := range partitions {
+			all[Place{topic, partition}] = struct{}{}
+		}
+	}
+	for _, of := range g.pendingOffsets {
+		for at := range of {
+			all[at] = struct{}{}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(all), Place.compare)
+}
+
+// Subscribed reports whether a member asks for a topic. Of protocols other than the
+// consumers' it is not known what they ask for, so it is everything.
+func (g *Group) Subscribed(topic string) bool {
+	for _, m := range g.members {
+		if g.protocolType != consumerProtocol {
+			return true
+		}
+		for _, p := range m.protocols {
+			if topics, ok := subscribedTopics(p.Metadata); !ok || slices.Contains(topics, topic) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Expired lists the offsets that may be forgotten, in order: those of partitions that
+// nobody asks for, after they were committed and the group was left, at or before
+// cutoff (KIP-211). While members agree on a generation nothing expires.
+func (g *Group) Expired(cutoff time.Time) []Place {
+	switch {
+	case g.state == Stable, g.state == Empty && g.protocolType == "":
+		return g.CommittedBefore(cutoff, g.Subscribed)
+	case g.state == Empty && !g.stateSince.After(cutoff):
+		return g.CommittedBefore(cutoff, g.Subscribed)
+	default:
+		return nil
+	}
+}
+
+// CommittedBefore lists the partitions whose offsets were committed at or before
+// cutoff, of topics that are not kept, in order. Where a transaction may change an
+// offset it does not count.
+func (g *Group) CommittedBefore(cutoff time.Time, keep func(topic string) bool) []Place {
+	var places []Place
+	for topic, partitions := range g.offsets {
+		if keep(topic) {
+			continue
+		}
+		for partition, c := range partitions {
+			if !c.Time.After(cutoff) && !g.HasPending(topic, partition) {
+				places = append(places, Place{topic, partition})
+			}
+		}
+	}
+	slices.SortFunc(places, Place.compare)
+	return places
 }

@@ -1,14 +1,19 @@
 package group
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
 
-// place is a partition of a topic.
-type place struct {
-	topic     string
-	partition int32
+// Place is a partition of a topic, by name.
+type Place struct {
+	Topic     string
+	Partition int32
+}
+
+func (p Place) compare(o Place) int {
+	return cmp.Or(cmp.Compare(p.Topic, o.Topic), cmp.Compare(p.Partition, o.Partition))
 }
 
 // CheckTxnCommit reports whether a transaction may commit offsets for the group
@@ -34,14 +39,14 @@ func (g *Group) CheckTxnCommit(now time.Time, r CommitRequest) error {
 // committed. Of two for a partition in one transaction the later one counts.
 func (g *Group) AddPending(producerID int64, topic string, partition int32, c Committed) {
 	if g.pendingOffsets == nil {
-		g.pendingOffsets = map[int64]map[place]Committed{}
+		g.pendingOffsets = map[int64]map[Place]Committed{}
 	}
 	of := g.pendingOffsets[producerID]
 	if of == nil {
-		of = map[place]Committed{}
+		of = map[Place]Committed{}
 		g.pendingOffsets[producerID] = of
 	}
-	at := place{topic, partition}
+	at := Place{topic, partition}
 	if old, ok := of[at]; ok && old.Position > c.Position {
 		return
 	}
@@ -52,8 +57,8 @@ func (g *Group) AddPending(producerID int64, topic string, partition int32, c Co
 // not nil, says which of them may be applied.
 func (g *Group) EndTransaction(producerID int64, commit bool, keep func(topic string, c Committed) bool) (applied int) {
 	for at, c := range g.pendingOffsets[producerID] {
-		if commit && (keep == nil || keep(at.topic, c)) {
-			g.Apply(at.topic, at.partition, c)
+		if commit && (keep == nil || keep(at.Topic, c)) {
+			g.Apply(at.Topic, at.Partition, c)
 			applied++
 		}
 	}
@@ -65,7 +70,7 @@ func (g *Group) EndTransaction(producerID int64, commit bool, keep func(topic st
 // transaction.
 func (g *Group) HasPending(topic string, partition int32) bool {
 	for _, of := range g.pendingOffsets {
-		if _, ok := of[place{topic, partition}]; ok {
+		if _, ok := of[Place{topic, partition}]; ok {
 			return true
 		}
 	}
@@ -78,8 +83,8 @@ func (g *Group) PendingPartitions(topic string) []int32 {
 	var partitions []int32
 	for _, of := range g.pendingOffsets {
 		for at := range of {
-			if at.topic == topic && !slices.Contains(partitions, at.partition) {
-				partitions = append(partitions, at.partition)
+			if at.Topic == topic && !slices.Contains(partitions, at.Partition) {
+				partitions = append(partitions, at.Partition)
 			}
 		}
 	}

@@ -50,12 +50,27 @@ func offsetKey(groupID, topic string, partition int32) []byte {
 	return k.AppendTo(nil)
 }
 
+// Tombstones are the records that delete the group with all its offsets.
+func (g *Group) Tombstones() []Record {
+	var records []Record
+	for _, p := range g.Places() {
+		records = append(records, OffsetTombstone(g.id, p.Topic, p.Partition))
+	}
+	return append(records, MembershipTombstone(g.id))
+}
+
+// MembershipTombstone is the record that deletes the membership of a group.
+func MembershipTombstone(groupID string) Record { return Record{Key: membershipKey(groupID)} }
+
+func membershipKey(groupID string) []byte {
+	k := kmsg.NewGroupMetadataKey()
+	k.Version, k.Group = groupKeyVersion, groupID
+	return k.AppendTo(nil)
+}
+
 // snapshot is the record of the group's membership. assignments, if not nil,
 // stand for those of the members.
 func (g *Group) snapshot(assignments map[string][]byte) Record {
-	k := kmsg.NewGroupMetadataKey()
-	k.Version, k.Group = groupKeyVersion, g.id
-
 	v := kmsg.NewGroupMetadataValue()
 	v.Version = groupValueVersion
 	v.ProtocolType = g.protocolType
@@ -78,7 +93,7 @@ func (g *Group) snapshot(assignments map[string][]byte) Record {
 		}
 		v.Members = append(v.Members, vm)
 	}
-	return Record{Key: k.AppendTo(nil), Value: v.AppendTo(nil)}
+	return Record{Key: membershipKey(g.id), Value: v.AppendTo(nil)}
 }
 
 // Entry is a decoded record: an offset if Topic is not empty, else a membership.
