@@ -3,7 +3,6 @@ package stream
 import (
 	"errors"
 	"log/slog"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -48,7 +47,7 @@ func (o *output) DeadLetter(d task.DeadLetter) error {
 	for _, h := range d.Record.Headers {
 		// A record that comes back from a dead-letter topic keeps no trace of its first failure: where it was
 		// read this time is what a replay needs.
-		if !slices.Contains(deadLetterHeaders, h.Key) {
+		if !IsDeadLetterHeader(h.Key) {
 			o.headers = append(o.headers, h)
 		}
 	}
@@ -66,7 +65,15 @@ func (o *output) DeadLetter(d task.DeadLetter) error {
 	})
 }
 
-var deadLetterHeaders = []string{HeaderCause, HeaderNode, HeaderTopic, HeaderPartition, HeaderOffset}
+// IsDeadLetterHeader reports whether a header of that key was added when a record became a dead letter. Without such
+// headers the record is again what it was.
+func IsDeadLetterHeader(key string) bool {
+	switch key {
+	case HeaderCause, HeaderNode, HeaderTopic, HeaderPartition, HeaderOffset:
+		return true
+	}
+	return false
+}
 
 // deadLetters is what the tasks of an application share about their dead letters.
 type deadLetters struct {

@@ -42,8 +42,8 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.timeout, "timeout", defaultTimeout, "how long to wait for a broker that does not answer")
 }
 
-// connect returns a client once a broker has answered it. A broker may just be starting: until the timeout ends, connect tries again.
-func (f *clientFlags) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
+// options are what every client of a command has in common. The error is a mistake in the flags.
+func (f *clientFlags) options() ([]kgo.Opt, error) {
 	if f.timeout < minTimeout {
 		return nil, usagef("--timeout is %v, want at least %v", f.timeout, minTimeout)
 	}
@@ -52,14 +52,23 @@ func (f *clientFlags) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client
 			return nil, usagef("--brokers %s: %w", addr, err)
 		}
 	}
-	client, err := kgo.NewClient(append([]kgo.Opt{
+	return []kgo.Opt{
 		kgo.ClientID("riffle"),
 		kgo.SeedBrokers(f.brokers...),
 		kgo.DialTimeout(f.timeout),
 		kgo.RequestTimeoutOverhead(f.timeout),
 		kgo.RetryTimeout(f.timeout),
 		kgo.MetadataMinAge(metadataMinAge),
-	}, opts...)...)
+	}, nil
+}
+
+// connect returns a client once a broker has answered it. A broker may just be starting: until the timeout ends, connect tries again.
+func (f *clientFlags) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
+	common, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(append(common, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}

@@ -21,10 +21,16 @@ const (
 	maxFetchWait = time.Second
 )
 
-// recordReader prints the records that its client reads, at most limit of them.
+// recordTaker takes records one by one; after a batch of them it is flushed.
+type recordTaker interface {
+	write(*kgo.FetchPartition, *kgo.Record) error
+	flush() error
+}
+
+// recordReader passes on the records that its client reads, at most limit of them.
 type recordReader struct {
 	flags *clientFlags
-	out   *recordOutput
+	out   recordTaker
 	limit int64
 
 	client *kgo.Client
@@ -75,7 +81,7 @@ func (rr *recordReader) readSpans(ctx context.Context, spans map[place]*span) er
 				return
 			}
 			var done bool
-			if done, err = rr.printSpan(s, &p.FetchPartition); done {
+			if done, err = rr.takeSpan(s, &p.FetchPartition); done {
 				delete(spans, at)
 				rr.client.PauseFetchPartitions(map[string][]int32{p.Topic: {p.Partition}})
 			}
@@ -87,8 +93,8 @@ func (rr *recordReader) readSpans(ctx context.Context, spans map[place]*span) er
 	return nil
 }
 
-// printSpan prints what belongs to the span and reports whether it has ended.
-func (rr *recordReader) printSpan(s *span, p *kgo.FetchPartition) (done bool, err error) {
+// takeSpan passes on what belongs to the span and reports whether it has ended.
+func (rr *recordReader) takeSpan(s *span, p *kgo.FetchPartition) (done bool, err error) {
 	for _, r := range p.Records {
 		if rr.limit == 0 {
 			return true, nil
