@@ -11,13 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/riffle-stream/riffle/broker"
 	"github.com/riffle-stream/riffle/broker/brokertest"
 	"github.com/riffle-stream/riffle/broker/record"
 	"github.com/riffle-stream/riffle/internal/vfs"
 )
-
-// Assertion numbers are those of the list that the broker is held against.
 
 // keyedBatch builds a batch from pairs of keys and values; the value "-" is a
 // tombstone. It is stamped with the present.
@@ -86,7 +83,7 @@ func (r *raw) compacted(name string, configs ...string) {
 	r.create(name, 1, append([]string{"cleanup.policy", "compact", "segment.bytes", "1048576", "segment.ms", "1000", "min.cleanable.dirty.ratio", "0.01"}, configs...)...)
 }
 
-// Assertion 25.
+// Assertion 25: the last value of a key is kept, a tombstone for its time.
 func TestCompaction(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -153,7 +150,7 @@ func TestKeylessRefused(t *testing.T) {
 	})
 }
 
-// Assertion 26.
+// Assertion 26: a producer outlives its records.
 func TestCompactionKeepsSequences(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -226,61 +223,53 @@ func removeSnapshots(t *testing.T, fsys vfs.FS) {
 	}
 }
 
-// Assertion 24.
+// Assertion 24: deleted records stay deleted.
 func TestDeleteRecords(t *testing.T) {
 	t.Parallel()
-	for _, transport := range []string{"memory", "tcp"} {
-		t.Run("transport="+transport, func(t *testing.T) {
-			t.Parallel()
-			disk := vfs.NewMem()
-			open := func() (*broker.Broker, *raw) {
-				b := brokertest.Start(t, brokertest.FS(disk), brokertest.TCP())
-				return b, dial(t, b, transport)
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		disk := vfs.NewMem()
+		r := start(brokertest.FS(disk))
+		r.create("orders", 1)
+		r.create("both", 1, "cleanup.policy", "compact,delete")
+		r.create("cards", 1, "cleanup.policy", "compact")
+		for _, topic := range []string{"orders", "both", "cards"} {
+			r.mustProduce(topic, keyedBatch("a", "1", "b", "2", "c", "3"))
+			r.mustProduce(topic, keyedBatch("d", "4"))
+		}
+		for version := int16(0); version <= 2; version++ {
+			if code, low := r.deleteRecords(version, "orders", 2); code != 0 || low != 2 {
+				t.Errorf("v%d to 2: error %d, low watermark %d", version, code, low)
 			}
-			b, r := open()
-			r.create("orders", 1)
-			r.create("both", 1, "cleanup.policy", "compact,delete")
-			r.create("cards", 1, "cleanup.policy", "compact")
-			for _, topic := range []string{"orders", "both", "cards"} {
-				r.mustProduce(topic, keyedBatch("a", "1", "b", "2", "c", "3"))
-				r.mustProduce(topic, keyedBatch("d", "4"))
+		}
+		for _, tt := range []struct {
+			topic  string
+			offset int64
+			code   int16
+		}{
+			{"orders", 5, 1}, {"orders", -2, 1}, {"cards", 1, 44}, {"nothing", 1, 3}, {"both", 1, 0},
+		} {
+			if code, low := r.deleteRecords(2, tt.topic, tt.offset); code != tt.code || code != 0 && low != -1 {
+				t.Errorf("%s to %d: error %d, low watermark %d, want error %d", tt.topic, tt.offset, code, low, tt.code)
 			}
-			for version := int16(0); version <= 2; version++ {
-				if code, low := r.deleteRecords(version, "orders", 2); code != 0 || low != 2 {
-					t.Errorf("v%d to 2: error %d, low watermark %d", version, code, low)
-				}
-			}
-			for _, tt := range []struct {
-				topic  string
-				offset int64
-				code   int16
-			}{
-				{"orders", 5, 1}, {"orders", -2, 1}, {"cards", 1, 44}, {"nothing", 1, 3}, {"both", 1, 0},
-			} {
-				if code, low := r.deleteRecords(2, tt.topic, tt.offset); code != tt.code || code != 0 && low != -1 {
-					t.Errorf("%s to %d: error %d, low watermark %d, want error %d", tt.topic, tt.offset, code, low, tt.code)
-				}
-			}
-			brokertest.Stop(t, b)
-			b, r = open()
-			defer brokertest.Stop(t, b)
-			if got := r.listOffset("orders", -2); got != 2 {
-				t.Errorf("after a restart the earliest offset is %d, want 2", got)
-			}
-			if code := r.fetch("orders", 1).ErrorCode; code != 1 {
-				t.Errorf("fetch below: error %d, want OFFSET_OUT_OF_RANGE", code)
-			}
-			if code, low := r.deleteRecords(2, "orders", 1); code != 0 || low != 2 {
-				t.Errorf("to 1 again: error %d, low watermark %d, want 2", code, low)
-			}
-			if code, low := r.deleteRecords(2, "orders", -1); code != 0 || low != 4 {
-				t.Errorf("to the high watermark: error %d, low watermark %d, want 4", code, low)
-			}
-			if base := r.mustProduce("orders", keyedBatch("e", "5")); base != 4 {
-				t.Errorf("the next record is at %d, want 4", base)
-			}
-		})
-	}
+		}
+		brokertest.Stop(t, r.b)
+		r = start(brokertest.FS(disk))
+		if got := r.listOffset("orders", -2); got != 2 {
+			t.Errorf("after a restart the earliest offset is %d, want 2", got)
+		}
+		if code := r.fetch("orders", 1).ErrorCode; code != 1 {
+			t.Errorf("fetch below: error %d, want OFFSET_OUT_OF_RANGE", code)
+		}
+		if code, low := r.deleteRecords(2, "orders", 1); code != 0 || low != 2 {
+			t.Errorf("to 1 again: error %d, low watermark %d, want 2", code, low)
+		}
+		if code, low := r.deleteRecords(2, "orders", -1); code != 0 || low != 4 {
+			t.Errorf("to the high watermark: error %d, low watermark %d, want 4", code, low)
+		}
+		if base := r.mustProduce("orders", keyedBatch("e", "5")); base != 4 {
+			t.Errorf("the next record is at %d, want 4", base)
+		}
+	})
 }
 
 func (r *raw) deleteRecords(version int16, topic string, offset int64) (code int16, low int64) {

@@ -43,6 +43,7 @@ func TestFetchVersions(t *testing.T) {
 	})
 }
 
+// Assertion 18: the ends of the log, and what is in between.
 func TestFetchOffsets(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -88,7 +89,7 @@ func TestFetchOffsets(t *testing.T) {
 	})
 }
 
-// An offset inside a compressed batch gets the whole batch, also the last one.
+// Assertion 15: an offset inside a compressed batch gets the whole batch, also the last one.
 func TestFetchInsideCompressedBatches(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -121,6 +122,7 @@ func compress(b record.Batch) record.Batch {
 	return reseal(c)
 }
 
+// Assertion 16: limits hold, but for the first batch.
 func TestFetchLimits(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -166,6 +168,7 @@ func TestFetchLimits(t *testing.T) {
 	})
 }
 
+// Assertion 17: an append wakes who waits for it.
 func TestFetchWaits(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -214,6 +217,7 @@ func TestFetchEndsWithTheTopic(t *testing.T) {
 	})
 }
 
+// Assertion 19: times, and the names that are written as times.
 func TestListOffsets(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {

@@ -17,6 +17,8 @@ import (
 	"github.com/riffle-stream/riffle/internal/vfs"
 )
 
+// Assertions 6 and 48: acks=0 has no answer, acks=all needs enough replicas, and there
+// are no other acks.
 func TestProduceAcks(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -56,6 +58,7 @@ func TestProduceAcks(t *testing.T) {
 	})
 }
 
+// Assertion 3: versions 0 to 2 are advertised and refused.
 func TestProduceVersions(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -99,6 +102,7 @@ func changed(position int, bytes ...byte) record.Batch {
 	return b
 }
 
+// Assertions 11, 12 and 13: a bad batch has its error and leaves nothing behind.
 func TestProduceRefusesBadBatches(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -174,6 +178,7 @@ func TestCompactedTopicsWantKeys(t *testing.T) {
 	})
 }
 
+// Assertion 14: the time of the append is in the answer and in the stored batch.
 func TestLogAppendTime(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -220,7 +225,8 @@ func TestInitProducerID(t *testing.T) {
 	})
 }
 
-// The last five batches of a producer may be repeated, also over a restart.
+// Assertions 27, 28, 29 and 31: the last five batches of a producer may be repeated,
+// also over a restart, and none may be left out.
 func TestIdempotence(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {

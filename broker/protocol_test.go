@@ -30,6 +30,7 @@ func TestAdvertisedVersions(t *testing.T) {
 	})
 }
 
+// Assertion 2: each version is answered, with a header of version 0.
 func TestApiVersions(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -51,7 +52,7 @@ func TestApiVersions(t *testing.T) {
 	})
 }
 
-// A version that is not served is answered in version 0, whatever the body holds,
+// Assertion 1: a version that is not served is answered in version 0, whatever the body holds,
 // and the connection lives on.
 func TestApiVersionsUnknownVersion(t *testing.T) {
 	t.Parallel()
@@ -81,6 +82,7 @@ func frame(key, version int16, correlation int32, rest []byte) []byte {
 	return append(b, rest...)
 }
 
+// Assertion 4: what is not served, or makes no sense, ends its connection and no other.
 func TestUnservedRequestsCloseTheConnection(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -116,6 +118,7 @@ func TestUnservedRequestsCloseTheConnection(t *testing.T) {
 	})
 }
 
+// Assertion 5: the answers of a connection are in the order of its requests.
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -149,6 +152,8 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	})
 }
 
+// Assertions 7 and 8: who asks for which topics gets which, on nodes that can be
+// found.
 func TestMetadata(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {

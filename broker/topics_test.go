@@ -14,6 +14,7 @@ import (
 	"github.com/riffle-stream/riffle/internal/vfs"
 )
 
+// Assertion 48: counts of -1 are the defaults.
 func TestCreateTopics(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {

@@ -79,7 +79,7 @@ func prepare(t *testing.T, b *Broker, id string, p txn.Producer, commit bool, ma
 	// The turn is kept: nothing goes on here, as after a kill.
 }
 
-// A broker that dies after a transaction was decided, and before all markers were
+// Assertion 35: a broker that dies after a transaction was decided, and before all markers were
 // written, finishes it when it comes again: all of it, everywhere, the same way.
 func TestCrashWhilePreparing(t *testing.T) {
 	t.Parallel()
