@@ -5,6 +5,8 @@
 # A suite prints "ok NAME" or "not ok NAME: cause" for each check. A check that fails
 # is an error unless allow.txt has it, with the reason; one that is listed there and
 # works is an error, too: the list must not outlive its reasons.
+#
+# COMPAT_LOGS names a directory that keeps what the suites and the server logged.
 set -uo pipefail
 cd "$(dirname "$0")"
 known=(kcat kafka-python confluent-python kafkajs platformatic java franz-go)
@@ -12,6 +14,8 @@ suites=("${known[@]}")
 [ $# -gt 0 ] && suites=("$@")
 
 tmp=$(mktemp -d)
+logs=${COMPAT_LOGS:-$tmp}
+mkdir -p "$logs"
 server=
 stop() {
 	[ -n "$server" ] && kill "$server" 2>/dev/null && wait "$server" 2>/dev/null
@@ -22,12 +26,12 @@ trap 'exit 130' INT TERM
 
 export GOTOOLCHAIN=auto RIFFLE="$tmp/riffle" NODE="${NODE:-node}"
 (cd .. && go build -o "$RIFFLE" ./cmd/riffle) || exit 1
-"$RIFFLE" server --dir "$tmp/data" --listen 127.0.0.1:0 --metrics-addr "" --max-connections-per-ip 1024 >"$tmp/ready" 2>"$tmp/server.log" &
+"$RIFFLE" server --dir "$tmp/data" --listen 127.0.0.1:0 --metrics-addr "" --max-connections-per-ip 1024 >"$tmp/ready" 2>"$logs/server.log" &
 server=$!
 for _ in $(seq 300); do
 	seeds=$(sed -n 's/.* is ready at \([^,]*\),.*/\1/p' "$tmp/ready")
 	[ -n "$seeds" ] && break
-	kill -0 "$server" 2>/dev/null || { cat "$tmp/server.log"; exit 1; }
+	kill -0 "$server" 2>/dev/null || { cat "$logs/server.log"; exit 1; }
 	sleep 0.1
 done
 [ -n "$seeds" ] || { echo "the server is not ready after 30 s"; exit 1; }
@@ -72,33 +76,35 @@ for name in "${suites[@]}"; do
 		skipped=$((skipped + 1))
 		continue
 	fi
-	suite "$name" >"$tmp/out" 2>"$tmp/$name.log"
-	if ! grep -q '^ok \|^not ok ' "$tmp/out"; then
-		echo "not ok start: it ended before its first check" >>"$tmp/out"
-	fi
-	bad=0
+	ok=0 bad=0
 	while read -r line; do
 		case $line in "ok "*) result=ok check=${line#ok } ;; "not ok "*) result=bad check=${line#not ok } check=${check%%:*} ;; *) continue ;; esac
 		reason=$(sed -n "s#^$name/$check: ##p" allow.txt)
 		if [ $result = ok ] && [ -z "$reason" ]; then
-			passed=$((passed + 1))
+			echo "ok $name/$check"
+			ok=$((ok + 1))
 		elif [ $result = ok ]; then
 			echo "FAIL $name/$check works: take it out of compat/allow.txt"
-			failed=$((failed + 1))
+			bad=$((bad + 1))
 		elif [ -n "$reason" ]; then
 			echo "allowed $name/$check: $reason"
 			allowed=$((allowed + 1))
 		else
 			echo "FAIL $name/${line#not ok }"
-			failed=$((failed + 1)) bad=1
+			bad=$((bad + 1))
 		fi
-	done <"$tmp/out"
-	echo "$name: $(grep -c "^ok " "$tmp/out") of $(grep -c "^ok \|^not ok " "$tmp/out") checks passed"
-	[ $bad = 1 ] && tail -n 40 "$tmp/$name.log" | sed 's/^/    /'
+	done < <(suite "$name" 2>"$logs/$name.log" || echo "not ok finish: exit status $?")
+	if [ $((ok + bad)) = 0 ]; then
+		echo "FAIL $name: it ended before its first check"
+		bad=1
+	fi
+	echo "$name: $ok checks passed, $bad failed"
+	[ $bad = 0 ] || tail -n 40 "$logs/$name.log" | sed 's/^/    /'
+	passed=$((passed + ok)) failed=$((failed + bad))
 done
-if grep -q 'level=ERROR\|panic' "$tmp/server.log"; then
+if grep -q 'level=ERROR\|panic' "$logs/server.log"; then
 	echo "FAIL the server logged errors:"
-	grep 'level=ERROR\|panic' "$tmp/server.log" | head -20 | sed 's/^/    /'
+	grep 'level=ERROR\|panic' "$logs/server.log" | head -20 | sed 's/^/    /'
 	failed=$((failed + 1))
 fi
 echo "compat: $passed checks passed, $failed failed, $allowed failed as allow.txt says; $skipped of ${#suites[@]} suites skipped"

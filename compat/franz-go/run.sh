@@ -7,3 +7,4 @@ export KGO_SEEDS=$1 KGO_TEST_RF=1 KGO_LOG_LEVEL=none KGO_TEST_RECORDS=${KGO_TEST
 go test -count=1 -timeout "${KGO_TIMEOUT:-10m}" -v ${KGO_RUN:+-run "$KGO_RUN"} github.com/twmb/franz-go/pkg/kgo 2>&1 |
 	tee /dev/stderr |
 	sed -n 's/^--- PASS: \([^ ]*\) .*/ok \1/p; s/^--- FAIL: \([^ ]*\) .*/not ok \1: see the log/p; s/^panic: test timed out.*/not ok timeout: &/p'
+# A run that a panic ended has an exit status, and no test to its name.
