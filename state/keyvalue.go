@@ -208,21 +208,13 @@ func (s KeyValue[K, V]) begin(k K) (*Scratch, []byte, error) {
 	if err := s.usable(); err != nil {
 		return nil, nil, err
 	}
-	sc := s.scratchSpace()
+	sc := scratchOf(s.store)
 	key, err := s.def.key.Encode(s.keyPrefix(sc.key[:0]), k)
 	if err != nil {
 		return nil, nil, s.wrap("encode key", err)
 	}
 	sc.key = key
 	return sc, key, nil
-}
-
-// scratchSpace is the store's own, or a new one for a store that has none.
-func (s KeyValue[K, V]) scratchSpace() *Scratch {
-	if owner, ok := s.store.(Scratcher); ok {
-		return owner.Scratch()
-	}
-	return &Scratch{}
 }
 
 func (s KeyValue[K, V]) usable() error {

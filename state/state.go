@@ -13,6 +13,8 @@ type Spec struct {
 	// Name is unique within an application: the changelog topic, the data on
 	// disk and the metrics carry it.
 	Name string
+	// Kind is what the store is declared as.
+	Kind Kind
 	// TTL is how long an entry can be read after the event time of the record
 	// that put it. Zero keeps entries for ever.
 	TTL time.Duration
@@ -20,10 +22,21 @@ type Spec struct {
 	Err error
 }
 
+// Kind is a kind of typed store.
+type Kind byte
+
+const (
+	KindKeyValue Kind = iota // [KeyValueStore]
+	KindTimers               // [Timers]
+)
+
 // Layout names how keys and values of the store are laid out, for the commit
 // markers: a store that was written with another layout cannot be read.
 func (s Spec) Layout() Layout {
-	if s.TTL > 0 {
+	switch {
+	case s.Kind == KindTimers:
+		return LayoutTimers
+	case s.TTL > 0:
 		return LayoutExpiring
 	}
 	return LayoutPlain
@@ -38,6 +51,8 @@ const (
 	// LayoutExpiring has times in front of the values and an expiry index beside
 	// the entries.
 	LayoutExpiring Layout = 2
+	// LayoutTimers has the time of each key, and an index by time.
+	LayoutTimers Layout = 3
 )
 
 func (l Layout) String() string {
@@ -46,6 +61,8 @@ func (l Layout) String() string {
 		return "plain"
 	case LayoutExpiring:
 		return "expiring"
+	case LayoutTimers:
+		return "timers"
 	}
 	return fmt.Sprintf("layout(%d)", byte(l))
 }

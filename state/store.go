@@ -29,6 +29,14 @@ type Scratch struct {
 // wraps a Store passes its Scratch on, or every call allocates its own.
 type Scratcher interface{ Scratch() *Scratch }
 
+// scratchOf is the scratch space of a store, or a new one for a store that has none.
+func scratchOf(s Store) *Scratch {
+	if owner, ok := s.(Scratcher); ok {
+		return owner.Scratch()
+	}
+	return &Scratch{}
+}
+
 func (s *layerStore) Scratch() *Scratch { return &s.scratch }
 
 func (s *layerStore) Get(key []byte) ([]byte, bool, error) {

@@ -97,6 +97,20 @@ func TestBuildMistakes(t *testing.T) {
 			`stream: store "totals" of process "b" is not the store "totals" of process "a": use one definition, or give each its own name`,
 			`stream: process "c": state: a store was not declared with NewKeyValueStore`,
 		}},
+		{"timers", func(b *stream.Builder) {
+			p := stream.OnRecord(forward).
+				OnTimer(state.NewTimers("due", serde.String), nil).
+				OnTimer(state.Timers[string]{}, func(*stream.Context[string, string], state.Timer[string]) error { return nil }).
+				Punctuate(time.Microsecond, func(*stream.Context[string, string], time.Time) error { return nil }).
+				Punctuate(time.Second, nil)
+			b.From(lines).ProcessWith("a", p).Process("b", forward, state.NewTimers("idle", serde.String))
+		}, []string{
+			`stream: process "a": the function for the timers "due" is nil`,
+			`stream: process "a": a punctuation every 1µs: want a multiple of 1ms`,
+			`stream: process "a": the function for the punctuation is nil`,
+			`stream: process "a": state: timers were not declared with NewTimers`,
+			`stream: process "b": nothing happens when the timers "idle" are due: name them in the OnTimer of a processor`,
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

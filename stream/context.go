@@ -9,9 +9,9 @@ import (
 	"github.com/riffle-stream/riffle/stream/internal/task"
 )
 
-// Context is what a processor sees of its task while it processes a record; K and V are the types it sends. It is
-// valid during the call only, and for the goroutine of the call only. It is the [state.Context] that stores are
-// opened with.
+// Context is what a processor sees of its task while it processes a record, or a timer or punctuation; K and V are the
+// types it sends. It is valid during the call only, and for the goroutine of the call only. It is the [state.Context]
+// that stores are opened with.
 type Context[K, V any] struct {
 	frame  *task.Frame
 	node   int
@@ -19,7 +19,7 @@ type Context[K, V any] struct {
 	next   handler[K, V]
 	own    rec[K, V] // what is sent, with the input's topic, partition and offset
 
-	time    time.Time // of the input
+	time    time.Time // of the input, or when the timer was due
 	headers []Header  // of the input
 }
 
@@ -34,6 +34,12 @@ func newContext[K, V any](f *task.Frame, n *graph.Node, next handler[K, V]) *Con
 		c.stores = append(c.stores, contextStore{s.Spec.Name, f.Store(s.Spec.Name)})
 	}
 	return c
+}
+
+// between prepares the context for what is due between records.
+func (c *Context[K, V]) between(at time.Time) {
+	c.time, c.headers = at, nil
+	c.own.Topic, c.own.Partition, c.own.Offset = "", 0, 0
 }
 
 // Forward sends a value under a key, with the time and the headers of the record that is processed. An error means
@@ -67,7 +73,7 @@ func (c *Context[K, V]) send(key K, value V, at time.Time, headers []Header) err
 // StreamTime is the largest event time that the task has seen, this record's included. It never goes back.
 func (c *Context[K, V]) StreamTime() time.Time { return time.UnixMilli(c.frame.StreamTime()).UTC() }
 
-// RecordTime is the event time of the record that is processed.
+// RecordTime is the event time of the record that is processed, or the time for which the timer was set.
 func (c *Context[K, V]) RecordTime() time.Time { return c.time }
 
 // Store implements [state.Context]. Use the typed store instead: seen.In(c).

@@ -14,12 +14,16 @@ import (
 
 // Headers of a dead letter, in the topic NAME-dead-letters. Key, value, time and the other headers of the record
 // are as they were.
+//
+// What failed between records is a dead letter too: of a timer with its key and time and a null value, of a
+// punctuation with its time alone. It was read nowhere, so it has HeaderTimers in place of topic and offset.
 const (
 	HeaderCause     = "riffle.cause"     // why it could not be processed, as text
 	HeaderNode      = "riffle.node"      // the step of the topology
 	HeaderTopic     = "riffle.topic"     // where the record was read
 	HeaderPartition = "riffle.partition" // decimal
 	HeaderOffset    = "riffle.offset"    // decimal
+	HeaderTimers    = "riffle.timers"    // the store of a timer that failed; empty for a punctuation
 )
 
 // maxCauseBytes bounds the cause in the header: the record itself must still fit.
@@ -55,10 +59,15 @@ func (o *output) DeadLetter(d task.DeadLetter) error {
 	o.headers = append(o.headers,
 		client.Header{Key: HeaderCause, Value: []byte(cause[:min(len(cause), maxCauseBytes)])},
 		client.Header{Key: HeaderNode, Value: []byte(d.Node)},
-		client.Header{Key: HeaderTopic, Value: []byte(d.Topic)},
 		client.Header{Key: HeaderPartition, Value: strconv.AppendInt(nil, int64(d.Partition), 10)},
-		client.Header{Key: HeaderOffset, Value: strconv.AppendInt(nil, d.Record.Offset, 10)},
 	)
+	if d.Topic == "" {
+		o.headers = append(o.headers, client.Header{Key: HeaderTimers, Value: []byte(d.Timers)})
+	} else {
+		o.headers = append(o.headers,
+			client.Header{Key: HeaderTopic, Value: []byte(d.Topic)},
+			client.Header{Key: HeaderOffset, Value: strconv.AppendInt(nil, d.Record.Offset, 10)})
+	}
 	return o.sink.DeadLetter(client.Output{
 		Topic: o.dead.topic,
 		Key:   d.Record.Key, Value: d.Record.Value, Headers: o.headers, Timestamp: d.Record.Timestamp,
@@ -69,7 +78,7 @@ func (o *output) DeadLetter(d task.DeadLetter) error {
 // headers the record is again what it was.
 func IsDeadLetterHeader(key string) bool {
 	switch key {
-	case HeaderCause, HeaderNode, HeaderTopic, HeaderPartition, HeaderOffset:
+	case HeaderCause, HeaderNode, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTimers:
 		return true
 	}
 	return false
@@ -101,15 +110,19 @@ func (d *deadLetters) log(l task.DeadLetter) {
 	if !powerOfTen(n) {
 		return
 	}
-	args := []any{
-		"node", l.Node, "cause", l.Cause, "topic", l.Topic, "partition", l.Partition, "offset", l.Record.Offset,
-		"count", n, "to", d.topic,
+	args := []any{"node", l.Node, "cause", l.Cause, "partition", l.Partition, "count", n, "to", d.topic}
+	what := "a record"
+	if l.Topic == "" {
+		what = "a timer or punctuation"
+		args = append(args, "timers", l.Timers)
+	} else {
+		args = append(args, "topic", l.Topic, "offset", l.Record.Offset)
 	}
 	var p *task.PanicError
 	if errors.As(l.Cause, &p) && p.First {
 		args = append(args, "stack", string(p.Stack))
 	}
-	d.logger.Warn("a record could not be processed and went to the dead-letter topic", args...)
+	d.logger.Warn(what+" could not be processed and went to the dead-letter topic", args...)
 }
 
 func powerOfTen(n int64) bool {

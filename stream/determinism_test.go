@@ -26,7 +26,7 @@ func (r *recorder) Emit(o task.OutRecord) error {
 }
 
 func (r *recorder) DeadLetter(l task.DeadLetter) error {
-	r.lines = append(r.lines, fmt.Sprintf("dead %d %s %v", l.Record.Offset, l.Node, l.Cause))
+	r.lines = append(r.lines, fmt.Sprintf("dead %d %q @%d %s %v", l.Record.Offset, l.Record.Key, l.Record.Timestamp, l.Node, l.Cause))
 	return nil
 }
 
@@ -52,6 +52,26 @@ func recently(c *stream.Context[string, int64], r stream.Record[string, string])
 	}
 	return nil
 }
+
+// quiet reports a key that was not seen for five seconds, and each half minute.
+var alarms = state.NewTimers("alarms", serde.String)
+
+var quiet = stream.OnRecord(func(c *stream.Context[string, string], r stream.Record[string, string]) error {
+	if strings.Contains(r.Value, "a") {
+		return alarms.In(c).Cancel(r.Key)
+	}
+	return alarms.In(c).Set(r.Key, r.Time.Add(5*time.Second))
+}).OnTimer(alarms, func(c *stream.Context[string, string], t state.Timer[string]) error {
+	if err := c.Forward(t.Key, fmt.Sprint("quiet at ", c.StreamTime().UnixMilli())); err != nil {
+		return err
+	}
+	if t.Time.UnixMilli()%3 == 0 {
+		return errors.New("a three")
+	}
+	return alarms.In(c).Set(t.Key, t.Time.Add(20*time.Second))
+}).Punctuate(30*time.Second, func(c *stream.Context[string, string], at time.Time) error {
+	return c.Forward("", fmt.Sprint("half a minute at ", c.StreamTime().UnixMilli()))
+})
 
 // run feeds a task with records in batches of the sizes given, running it after each batch for as many records as
 // the next number says, and restarting it, through its committed state, where restart says so.
@@ -90,10 +110,11 @@ func run(t *rapid.T, topology *stream.Topology, records []client.Record, next fu
 		process(next(20))
 		if restart() {
 			offsets := running.Offsets()
-			if err := stores.Commit(map[string]state.Position{"recent": {Commit: 1, StreamTimeMillis: running.StreamTime()}}); err != nil {
+			store := sub.Stores[0].Name
+			if err := stores.Commit(map[string]state.Position{store: {Commit: 1, StreamTimeMillis: running.StreamTime()}}); err != nil {
 				t.Fatal(err)
 			}
-			streamTime := stores.Position("recent").StreamTimeMillis
+			streamTime := stores.Position(store).StreamTimeMillis
 			if err := stores.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -105,7 +126,13 @@ func run(t *rapid.T, topology *stream.Topology, records []client.Record, next fu
 			}
 		}
 	}
-	process(len(records))
+	for again := true; again; {
+		n, err := running.Run(100, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again = n == 100
+	}
 	return append(out.lines, fmt.Sprint("stream time ", running.StreamTime()))
 }
 
@@ -118,6 +145,7 @@ func TestSameLogSameOutput(t *testing.T) {
 		counted := in.Process("recently", recently, recent)
 		many, few := counted.Branch(func(n int64) bool { return n > 2 })
 		many.To(counts)
+		in.ProcessWith("quiet", quiet).To(others)
 		few.Map(func(n int64) string { return fmt.Sprint(n) }).To(words)
 		in.FlatMap(strings.Fields).Rekey("by-word", serde.String, serde.String, func(_, w string) string { return w }).To(others)
 	})

@@ -13,7 +13,7 @@
 //   - A [Topic] is a typed value: name, serdes, event time. A wrong sink does not compile.
 //   - A [Stream] is what flows between two operators. Operators that take a function of the value alone keep the
 //     key; those whose name ends in Record see the key, the time and the headers too; those that begin with Try
-//     may fail. [Stream.Process] can do everything, with stores.
+//     may fail. [Stream.Process] can do everything, with stores; [Stream.ProcessWith] has timers and punctuation too.
 //   - [Stream.Rekey] is the only operator that gives a record a new key. If a step with a store follows, the records
 //     travel through a repartition topic first, so that all records of a key meet in one task.
 //   - Every step with a name in a topic (Process, Rekey, stores) is named by the user. Inserting a step renames

@@ -287,6 +287,63 @@ func ExampleStream_Process() {
 	// Output: card-1 NL -> FR
 }
 
+// A processor with timers: a card that has not paid for an hour is reported, once, at that time.
+func ExampleStream_ProcessWith() {
+	idle := state.NewTimers("idle", serde.String)
+
+	paid := func(c *stream.Context[string, string], r stream.Record[string, Payment]) error {
+		return idle.In(c).Set(r.Key, r.Time.Add(time.Hour)) // in place of the one before
+	}
+	quiet := func(c *stream.Context[string, string], t state.Timer[string]) error {
+		return c.Forward(t.Key, "quiet")
+	}
+
+	b := stream.NewBuilder("example")
+	b.From(Payments).ProcessWith("quiet", stream.OnRecord(paid).OnTimer(idle, quiet)).To(Notes)
+
+	d := pipe(b) // card-1 pays at noon and two seconds later, card-2 in between
+	d.Advance(noon.Add(2 * time.Hour))
+	for _, r := range d.Read(Notes) {
+		fmt.Println(r.Time.Format(time.TimeOnly), r.Key, r.Value)
+	}
+	// Output:
+	// 13:00:01 card-2 quiet
+	// 13:00:02 card-1 quiet
+}
+
+// A punctuation: how many cards have paid, every minute of stream time.
+func ExampleProcessor_Punctuate() {
+	cards := state.NewKeyValueStore("cards", serde.String, serde.Int64)
+
+	count := func(c *stream.Context[string, int64], r stream.Record[string, Payment]) error {
+		n, _, err := cards.In(c).Get(r.Key)
+		if err != nil {
+			return err
+		}
+		return cards.In(c).Put(r.Key, n+1)
+	}
+	report := func(c *stream.Context[string, int64], _ time.Time) error {
+		n := int64(0)
+		for _, err := range cards.In(c).All() {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return c.Forward("cards", n)
+	}
+
+	b := stream.NewBuilder("example")
+	b.From(Payments).ProcessWith("count", stream.OnRecord(count).Punctuate(time.Minute, report), cards).To(Totals)
+
+	d := pipe(b)
+	d.Advance(noon.Add(90 * time.Second))
+	for _, r := range d.Read(Totals) {
+		fmt.Println(r.Time.Format(time.TimeOnly), r.Key, r.Value)
+	}
+	// Output: 12:01:00 cards 2
+}
+
 // Build reports every mistake, each with the step it is about.
 func ExampleBuilder_Build() {
 	b := stream.NewBuilder("example")

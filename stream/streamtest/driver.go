@@ -43,11 +43,13 @@ type running struct {
 	commit int64
 }
 
-// DeadLetter is a record that could not be processed, as it was read.
+// DeadLetter is a record that could not be processed, as it was read, or a timer or punctuation that failed: that has
+// no topic, the offset -1, and of a timer the key.
 type DeadLetter struct {
 	Topic      string
 	Offset     int64
 	Key, Value []byte
+	Timers     string // the store of a timer
 	Node       string // where it failed
 	Cause      error
 }
@@ -135,6 +137,16 @@ func (d *Driver) PipeRecord[K, V any](t stream.Topic[K, V], r stream.Record[K, V
 func (d *Driver) PipeBytes(topic string, key, value []byte, at time.Time) {
 	d.t.Helper()
 	d.pipe(topic, client.Record{Key: key, Value: value, Timestamp: at.UnixMilli()})
+}
+
+// Advance has the stream time of every task reach a time, as a record with that event time would, and has the topology
+// do what is due until then. A task that has seen that time already stays where it is.
+func (d *Driver) Advance(to time.Time) {
+	d.t.Helper()
+	for _, r := range d.subs {
+		r.task.Advance(to.UnixMilli())
+		d.run() // what the tasks above sent comes before their time
+	}
 }
 
 func notNil(b []byte) []byte {
@@ -235,7 +247,7 @@ func (o output) Emit(r task.OutRecord) error {
 func (o output) DeadLetter(l task.DeadLetter) error {
 	o.d.dead = append(o.d.dead, DeadLetter{
 		Topic: l.Topic, Offset: l.Record.Offset, Key: clone(l.Record.Key), Value: clone(l.Record.Value),
-		Node: l.Node, Cause: l.Cause,
+		Timers: l.Timers, Node: l.Node, Cause: l.Cause,
 	})
 	return nil
 }

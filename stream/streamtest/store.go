@@ -29,6 +29,19 @@ func (d *Driver) Entries[K, V any](store state.KeyValueStore[K, V]) []state.Entr
 	return entries
 }
 
+// Timers returns the timers of a store, in the order in which they are due.
+func (d *Driver) Timers[K any](timers state.Timers[K]) []state.Timer[K] {
+	d.t.Helper()
+	var all []state.Timer[K]
+	for timer, err := range timers.In(d.context(timers)).All() {
+		if err != nil {
+			d.t.Fatalf("%v", err)
+		}
+		all = append(all, timer)
+	}
+	return all
+}
+
 // context is what a store is opened with, at the stream time of its task.
 func (d *Driver) context(def state.Definition) storeContext {
 	for _, r := range d.subs {

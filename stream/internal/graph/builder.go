@@ -60,6 +60,7 @@ func (b *Builder) Build() (*Topology, error) {
 	c.names()
 	c.topics()
 	c.stores()
+	c.timers()
 	c.ends()
 	c.loops()
 	c.repartition()

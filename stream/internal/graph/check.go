@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/riffle-stream/riffle/state"
 )
 
 // maxTopicName is Kafka's limit on the length of a topic's name.
@@ -124,6 +126,29 @@ func (c *check) stores() {
 			case first.store.Type != s.Type || !reflect.DeepEqual(first.store.Spec, s.Spec):
 				c.mistake("store %q of process %q is not the store %q of process %q: use one definition, or give each its own name",
 					name, n.Name, name, first.node.Name)
+			}
+		}
+	}
+}
+
+// timers checks that what fires of each store of timers calls one step, and only one.
+func (c *check) timers() {
+	fires := make(map[string]*Node)
+	for _, n := range c.nodes {
+		for _, store := range n.Fires {
+			if first := fires[store]; first != nil {
+				c.mistake("the timers %q call process %q and process %q: give each its own", store, first.Name, n.Name)
+				continue
+			}
+			fires[store] = n
+		}
+	}
+	told := make(map[string]bool)
+	for _, n := range c.nodes {
+		for _, s := range n.Stores {
+			if name := s.Spec.Name; s.Spec.Kind == state.KindTimers && fires[name] == nil && !told[name] {
+				told[name] = true
+				c.mistake("process %q: nothing happens when the timers %q are due: name them in the OnTimer of a processor", n.Name, name)
 			}
 		}
 	}

@@ -57,10 +57,11 @@ type Node struct {
 	Name   string
 	Op     string // the operator as the user calls it, in lower case: "filter", "merge"
 	Inputs []Edge
-	Topic  string  // what a source reads, a sink writes, and a rekey step writes if it repartitions
-	Stores []Store // what a processor may use
-	Leaf   bool    // may stand at the end of a chain: sinks, processors, peeks
-	Serdes string  // of a source or sink, to tell two topics of one name apart
+	Topic  string   // what a source reads, a sink writes, and a rekey step writes if it repartitions
+	Stores []Store  // what a processor may use
+	Fires  []string // stores of timers whose timers call it
+	Leaf   bool     // may stand at the end of a chain: sinks, processors, peeks
+	Serdes string   // of a source or sink, to tell two topics of one name apart
 
 	given bool // the name was given by the user
 }

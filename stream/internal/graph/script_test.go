@@ -7,19 +7,21 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+
+	"github.com/riffle-stream/riffle/state"
 )
 
 // TestScripts builds graphs from text. The one command is
 //
 //	build [app=NAME]
 //	source TOPIC [serdes=S]
-//	process NAME INPUT... [stores=S,S]
+//	process NAME INPUT... [stores=S,S] [fires=S]
 //	rekey NAME INPUT
 //	filter|map|merge|peek|branch INPUT...     (the user gives these no name)
 //	to TOPIC INPUT... [serdes=S]
 //
 // INPUT is the name of a node above, or NAME.yes for an output of a branch; a source is called as its topic. A store
-// is written NAME, NAME/ttl for one with a time to live, or NAME:type for one of another Go type. It prints the
+// is written NAME, NAME/ttl for one with a time to live, NAME/timers for one of timers, or NAME:type for one of another Go type. It prints the
 // topology's text, then what each sub-topology reads and writes, or the mistakes.
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -73,6 +75,8 @@ func parse(t *testing.T, app, script string) *Builder {
 				for s := range strings.SplitSeq(value, ",") {
 					n.Stores = append(n.Stores, parseStore(s))
 				}
+			case option && key == "fires":
+				n.Fires = append(n.Fires, value)
 			default:
 				inputs = append(inputs, word)
 			}
@@ -115,10 +119,13 @@ func parse(t *testing.T, app, script string) *Builder {
 func parseStore(s string) Store {
 	name, kind, _ := strings.Cut(s, ":")
 	store := Store{Type: kind}
-	name, ttl, _ := strings.Cut(name, "/")
+	name, form, _ := strings.Cut(name, "/")
 	store.Spec.Name = name
-	if ttl != "" {
+	switch form {
+	case "ttl":
 		store.Spec.TTL = time.Minute
+	case "timers":
+		store.Spec.Kind = state.KindTimers
 	}
 	if name == "bad!" {
 		store.Spec.Err = fmt.Errorf("state: store name %q: want letters", name)

@@ -17,6 +17,11 @@
 // which the topology names its inputs, then by offset. If an input holds nothing although its end is not reached,
 // the others wait for it, for MaxWait at most.
 //
+// Between records: before the next record is processed, everything happens that its nodes have scheduled for its event
+// time or before, one step at a time and all or nothing like a record, in the order of time. Each step moves stream
+// time. So where the task stands is always offsets, stores and stream time, and a restart between two steps goes on
+// with the next one.
+//
 // Two kinds of failure are kept apart. What depends on the record (it does not decode, a user function returns an
 // error or panics, an output does not encode or is too large) makes a dead letter. What does not (a store fails,
 // the output cannot be written, a node asks for a store it did not name) stops the task: Run returns an Error, and

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -24,6 +25,7 @@ type Frame struct {
 
 	maxBytes int // limit on an output or a store entry; 0 is none
 	stores   map[string]*store
+	due      []*schedule // as the nodes asked for it
 	writes   writes
 	inStore  bool // a call into the state layer is running
 
@@ -123,7 +125,27 @@ func (f *Frame) Emit(buf []byte, o Out) error {
 	return nil
 }
 
-// begin prepares the frame for a record.
+// takeEffect applies the writes and hands on the outputs that were held back.
+func (f *Frame) takeEffect(out Output) error {
+	if len(f.writes.list) > 0 {
+		if err := f.writes.apply(); err != nil {
+			return err
+		}
+	}
+	if err := f.flush(out); err != nil {
+		return err
+	}
+	f.drop()
+	return nil
+}
+
+// spoiled reports whether the record failed for what a stored value says of itself, above the backend: no record of
+// its key could pass.
+func (f *Frame) spoiled() bool {
+	return errors.Is(f.failed, state.ErrCorrupt) || errors.Is(f.failed, state.ErrDecode)
+}
+
+// begin prepares the frame for a record, or for what is due at a time.
 func (f *Frame) begin(eventTime int64) {
 	f.recordTime = eventTime
 	f.streamTime = max(f.streamTime, eventTime)

@@ -25,13 +25,16 @@ type OutRecord struct {
 	Timestamp  int64 // milliseconds since the epoch
 }
 
-// DeadLetter is an input record that could not be processed. It had no effect.
+// DeadLetter is an input record that could not be processed, or a timer or punctuation that failed. It had no effect.
 type DeadLetter struct {
-	Topic     string
+	Topic     string // empty for a timer or punctuation
 	Partition int32
-	Record    *client.Record // as it was read; valid only during the call
-	Node      string         // where it failed
-	Cause     error          // a *PanicError if a function panicked
+	// Record is as it was read; valid only during the call. Of a timer it is made up: the timer's key and time, a null
+	// value and the offset -1. That of a punctuation has no key.
+	Record *client.Record
+	Timers string // the store of the timer
+	Node   string // where it failed
+	Cause  error  // a *PanicError if a function panicked
 }
 
 // PanicError is a panic of a user function.
@@ -54,13 +57,16 @@ func (e *PanicError) Unwrap() error {
 type Error struct {
 	Task      state.TaskID
 	Node      string // where the record was
-	Topic     string
+	Topic     string // empty if it happened between records, in a timer or punctuation
 	Partition int32
 	Offset    int64
 	Err       error
 }
 
 func (e *Error) Error() string {
+	if e.Topic == "" {
+		return fmt.Sprintf("task %s: between records, node %q: %v", e.Task, e.Node, e.Err)
+	}
 	return fmt.Sprintf("task %s: %s-%d at offset %d, node %q: %v", e.Task, e.Topic, e.Partition, e.Offset, e.Node, e.Err)
 }
 

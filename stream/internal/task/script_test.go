@@ -3,6 +3,7 @@ package task
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream/internal/client"
 	"github.com/riffle-stream/riffle/stream/internal/graph"
@@ -18,11 +20,17 @@ import (
 
 // TestScripts drives a task whose records are little programs. Commands:
 //
-//	new [inputs=a,b] [stores=s] [offsets=a:3] [maxwait=DURATION] [limit=BYTES]
-//	    Makes a task on empty stores. Its one node is called "node".
+//	new [inputs=a,b] [stores=s] [timers=t] [every=MS] [offsets=a:3] [maxwait=DURATION] [limit=BYTES]
+//	    [broken=S]
+//	    Makes a task on empty stores. Its one node is called "node"; timers and punctuations call it.
+//	due
+//	STATEMENT; ...
+//	    What the node does from now on when a timer or punctuation calls it.
 //	add topic=T [end=N]
 //	OFFSET TIME [STATEMENT; ...]
 //	    Queues a batch; "bad" instead of statements does not decode. end is the high watermark.
+//	advance to=TIME
+//	    Has stream time move without a record.
 //	run [limit=N] [now=DURATION]
 //	    Prints what the node traced and what came out, then where the task stands.
 //	restart
@@ -30,7 +38,7 @@ import (
 //	store NAME
 //	    Prints what is in a store.
 //
-// Statements: out TOPIC KEY VALUE [HEADER], put STORE KEY VALUE, del STORE KEY, get STORE KEY, range STORE [del],
+// Statements: timer TIMERS KEY TIME, cancel TIMERS KEY, out TOPIC KEY VALUE [HEADER], put STORE KEY VALUE, del STORE KEY, get STORE KEY, range STORE [del],
 // fail MESSAGE, swallow MESSAGE (fails, and goes on), panic MESSAGE, use STORE (which the node did not name),
 // break STORE (its next read fails), crash STORE (its next read panics), emit-fails (the output fails).
 func TestScripts(t *testing.T) {
@@ -46,6 +54,12 @@ func TestScripts(t *testing.T) {
 				e.add(d)
 			case "run":
 				e.run(d)
+			case "due":
+				e.due = strings.TrimSpace(d.Input)
+			case "advance":
+				var to int64
+				d.ScanArgs(t, "to", &to)
+				e.task.Advance(to)
 			case "restart":
 				e.restart()
 			case "store":
@@ -67,11 +81,14 @@ type env struct {
 	task    *Task
 	out     strings.Builder
 	broken  error // of Emit
+	due     string
 }
 
 func (e *env) create(d *datadriven.TestData) {
-	inputs, stores, offsets, maxWait := "a", "", "", "100ms"
+	inputs, stores, timers, offsets, maxWait := "a", "", "", "", "100ms"
+	var every int64
 	e.cfg = Config{Output: e}
+	d.MaybeScanArgs(e.t, "every", &every)
 	d.MaybeScanArgs(e.t, "limit", &e.cfg.MaxRecordBytes)
 	d.MaybeScanArgs(e.t, "maxwait", &maxWait)
 	for _, arg := range d.CmdArgs {
@@ -80,6 +97,8 @@ func (e *env) create(d *datadriven.TestData) {
 			inputs = strings.Join(arg.Vals, ",")
 		case "stores":
 			stores = strings.Join(arg.Vals, ",")
+		case "timers":
+			timers = strings.Join(arg.Vals, ",")
 		case "offsets":
 			offsets = arg.Vals[0]
 		}
@@ -88,7 +107,7 @@ func (e *env) create(d *datadriven.TestData) {
 	if e.cfg.MaxWait, err = time.ParseDuration(maxWait); err != nil {
 		e.t.Fatal(err)
 	}
-	e.cfg.Program = program(e, strings.Split(inputs, ","), stores)
+	e.cfg.Program = program(e, strings.Split(inputs, ","), stores, timers, every)
 	if topic, offset, ok := strings.Cut(offsets, ":"); ok {
 		n, err := strconv.ParseInt(offset, 10, 64)
 		if err != nil {
@@ -96,12 +115,16 @@ func (e *env) create(d *datadriven.TestData) {
 		}
 		e.cfg.Offsets = map[string]int64{topic: n}
 	}
-	e.backend = state.NewMemory()
+	e.backend, e.broken = state.NewMemory(), nil
 	e.open()
+	if broken := ""; d.HasArg("broken") {
+		d.ScanArgs(e.t, "broken", &broken)
+		e.stores[broken].err = errors.New("disk is full")
+	}
 }
 
 // program is a topology of one node below all inputs.
-func program(e *env, inputs []string, stores string) *Program {
+func program(e *env, inputs []string, stores, timers string, every int64) *Program {
 	b := graph.NewBuilder("app")
 	var edges []graph.Edge
 	for _, topic := range inputs {
@@ -113,6 +136,12 @@ func program(e *env, inputs []string, stores string) *Program {
 			n.Stores = append(n.Stores, graph.Store{Spec: state.Spec{Name: s}})
 		}
 	}
+	for s := range strings.SplitSeq(timers, ",") {
+		if s != "" {
+			n.Stores = append(n.Stores, graph.Store{Spec: state.Spec{Name: s, Kind: state.KindTimers}})
+			n.Fires = append(n.Fires, s)
+		}
+	}
 	node := b.Add(n)
 	g, err := b.Build()
 	if err != nil {
@@ -122,6 +151,17 @@ func program(e *env, inputs []string, stores string) *Program {
 		sources := make([]Source, len(sub.Inputs))
 		for i := range sources {
 			sources[i] = &scriptSource{env: e, frame: f, node: node.ID}
+		}
+		called := func(what string, at int64) {
+			fmt.Fprintf(&e.out, "  %s at %d, stream time %d, record time %d\n", what, at, f.StreamTime(), f.RecordTime())
+			due := &scriptSource{env: e, frame: f, node: node.ID, r: client.Record{Value: []byte(e.due), Timestamp: at}}
+			due.Process()
+		}
+		for _, s := range n.Fires {
+			f.OnTimers(node.ID, s, func(at int64, key []byte) { called(fmt.Sprintf("timer %s %s", s, key), at) })
+		}
+		if every > 0 {
+			f.OnPunctuation(node.ID, every, func(at int64) { called("punctuation", at) })
 		}
 		return sources
 	}}
@@ -203,6 +243,10 @@ func (e *env) printStore(name string) {
 		if err != nil {
 			e.t.Fatal(err)
 		}
+		if at, key, ok := state.ParseTimer(kv.Key); ok && len(kv.Value) == 0 {
+			fmt.Fprintf(&e.out, "timer %s at %d\n", key, at)
+			continue
+		}
 		fmt.Fprintf(&e.out, "%s=%s\n", kv.Key, kv.Value)
 	}
 }
@@ -223,7 +267,15 @@ func (e *env) DeadLetter(l DeadLetter) error {
 	if e.broken != nil {
 		return e.broken
 	}
-	fmt.Fprintf(&e.out, "  dead %s@%d node %s: %v\n", l.Topic, l.Record.Offset, l.Node, l.Cause)
+	where := fmt.Sprintf("%s@%d", l.Topic, l.Record.Offset)
+	switch {
+	case l.Topic != "":
+	case l.Timers == "":
+		where = fmt.Sprintf("punctuation at %d", l.Record.Timestamp)
+	default:
+		where = fmt.Sprintf("timer %s %s at %d", l.Timers, l.Record.Key, l.Record.Timestamp)
+	}
+	fmt.Fprintf(&e.out, "  dead %s node %s: %v\n", where, l.Node, l.Cause)
 	var p *PanicError
 	if errors.As(l.Cause, &p) {
 		where := strings.Contains(string(p.Stack), "script_test.go")
@@ -287,6 +339,16 @@ func (s *scriptSource) do(w []string) error {
 			s.frame.UnknownStore(w[1])
 		}
 		return nil
+	case "timer", "cancel":
+		timers := state.NewTimers(w[1], serde.String).In(frameContext{s.frame})
+		if w[0] == "cancel" {
+			return timers.Cancel(w[2])
+		}
+		at, err := strconv.ParseInt(w[3], 10, 64)
+		if err != nil {
+			return err
+		}
+		return timers.Set(w[2], time.UnixMilli(at))
 	case "break":
 		s.env.stores[w[1]].err = errors.New("disk is full")
 		return nil
@@ -299,6 +361,12 @@ func (s *scriptSource) do(w []string) error {
 	}
 	return s.store(w)
 }
+
+// frameContext opens typed stores.
+type frameContext struct{ *Frame }
+
+func (c frameContext) StreamTime() time.Time { return time.UnixMilli(c.Frame.StreamTime()) }
+func (c frameContext) RecordTime() time.Time { return time.UnixMilli(c.Frame.RecordTime()) }
 
 func (s *scriptSource) store(w []string) error {
 	store := s.frame.Store(w[1])
@@ -357,6 +425,13 @@ func (s *faultyStore) Get(key []byte) ([]byte, bool, error) {
 		return nil, false, s.err
 	}
 	return s.Store.Get(key)
+}
+
+func (s *faultyStore) Range(from, to []byte) iter.Seq2[state.KV, error] {
+	if s.err != nil {
+		return func(yield func(state.KV, error) bool) { yield(state.KV{}, s.err) }
+	}
+	return s.Store.Range(from, to)
 }
 
 func (s *faultyStore) Put(key, value []byte) error {

@@ -75,6 +75,8 @@ type Task struct {
 	sub    *graph.SubTopology
 	frame  Frame
 	inputs []*input
+	due    []*schedule  // what happens between records, in the order of the nodes
+	target int64        // stream time is to reach it without a record, in milliseconds
 	panics map[int]bool // nodes that panicked before
 	err    error        // why the task stopped
 }
@@ -98,6 +100,9 @@ func New(cfg Config) (*Task, error) {
 		t.frame.stores[spec.Name] = newStore(spec.Name, inner, &t.frame)
 	}
 	sources := cfg.Program.Open(t.sub, &t.frame)
+	if err := t.openSchedules(); err != nil {
+		return nil, fmt.Errorf("task %s: %w", cfg.ID, err)
+	}
 	for i, in := range t.sub.Inputs {
 		next, known := cfg.Offsets[in.Topic]
 		t.inputs = append(t.inputs, &input{topic: in.Topic, node: in.Node, source: sources[i], next: next, known: known})
@@ -147,8 +152,13 @@ func (t *Task) Offsets() map[string]int64 {
 // StreamTime returns the largest event time seen, in milliseconds since the epoch; 0 if there was none.
 func (t *Task) StreamTime() int64 { return t.frame.streamTime }
 
-// Run processes up to limit of the queued records and returns how many it took, dead letters included. now is the
-// wall-clock time, for MaxWait only. After an error the task has stopped: it returns the same error again.
+// Advance has stream time reach a time, in milliseconds, without a record: the next Run first does what is due until
+// then. A time that is passed already is ignored.
+func (t *Task) Advance(to int64) { t.target = max(t.target, to) }
+
+// Run takes up to limit steps and returns how many it took; less than limit if there was nothing more to do. A step
+// processes a queued record, dead letters included, or does one thing that is due between records. now is the wall-clock
+// time, for MaxWait only. After an error the task has stopped: it returns the same error again.
 func (t *Task) Run(limit int, now time.Time) (int, error) {
 	for n := range limit {
 		if took, err := t.step(now); err != nil || !took {
@@ -175,33 +185,53 @@ func (t *Task) Wake() (time.Time, bool) {
 	return wake, !wake.IsZero()
 }
 
-// step takes one record: the one with the lowest event time. It takes none if nothing is held, or if an input is
-// waited for. A record that does not decode has no time: it becomes a dead letter as soon as it is first.
+// step does what is due at the present stream time or, if nothing is, takes the next record: once everything that is
+// due until its time has been done, step by step.
 func (t *Task) step(now time.Time) (took bool, err error) {
 	if t.err != nil {
 		return false, t.err
 	}
-	var first *input
+	if took, err = t.doDue(t.frame.streamTime); took || err != nil {
+		return took, err
+	}
+	if t.target > t.frame.streamTime {
+		took, err = t.doDue(t.target)
+		if !took && err == nil {
+			t.frame.streamTime = t.target
+		}
+		return err == nil, err
+	}
+	first, took, err := t.first(now)
+	if first == nil {
+		return took, err
+	}
+	if took, err = t.doDue(first.eventTime); took || err != nil {
+		return took, err
+	}
+	return true, t.process(first)
+}
+
+// first returns the input that holds the record with the lowest event time: nil if nothing is held, or if an input is
+// waited for. A record that does not decode has no time: it becomes a dead letter as soon as it is found, which counts
+// as taken.
+func (t *Task) first(now time.Time) (first *input, took bool, err error) {
 	for _, in := range t.inputs {
 		switch {
 		case in.queued == 0:
 			if len(t.inputs) > 1 && in.wait(now, t.cfg.MaxWait) {
-				return false, nil
+				return nil, false, nil
 			}
 			continue
 		case !in.decoded:
 			if ok, err := t.decode(in); err != nil || !ok {
-				return err == nil, err
+				return nil, err == nil, err
 			}
 		}
 		if first == nil || in.eventTime < first.eventTime {
 			first = in
 		}
 	}
-	if first == nil {
-		return false, nil
-	}
-	return true, t.process(first)
+	return first, false, nil
 }
 
 // decode decodes the first record of in, or makes it a dead letter.
@@ -228,15 +258,9 @@ func (t *Task) process(in *input) error {
 	if f.failed != nil {
 		return t.reject(in)
 	}
-	if len(f.writes.list) > 0 {
-		if err := f.writes.apply(); err != nil {
-			return t.stop(in, err)
-		}
-	}
-	if err := f.flush(t.cfg.Output); err != nil {
+	if err := f.takeEffect(t.cfg.Output); err != nil {
 		return t.stop(in, err)
 	}
-	f.drop()
 	in.advance()
 	return nil
 }
@@ -244,8 +268,7 @@ func (t *Task) process(in *input) error {
 // reject makes the first record of in a dead letter and drops what it did.
 func (t *Task) reject(in *input) error {
 	f := &t.frame
-	if errors.Is(f.failed, state.ErrCorrupt) || errors.Is(f.failed, state.ErrDecode) {
-		// Found above the backend, in what a stored value says of itself: no record of its key could pass.
+	if f.spoiled() {
 		return t.stop(in, f.failed)
 	}
 	f.drop()
@@ -260,14 +283,16 @@ func (t *Task) reject(in *input) error {
 	return nil
 }
 
-// stop ends the task: the first record of in was not processed.
+// stop ends the task: the first record of in was not processed; without an input, what was due between records was not
+// done.
 func (t *Task) stop(in *input, err error) error {
 	f := &t.frame
 	f.drop()
-	t.err = &Error{
-		Task: t.cfg.ID, Node: t.cfg.Program.Graph.Node(f.node).Name,
-		Topic: in.topic, Partition: t.cfg.ID.Partition, Offset: in.first().Offset, Err: err,
+	e := &Error{Task: t.cfg.ID, Node: t.cfg.Program.Graph.Node(f.node).Name, Partition: t.cfg.ID.Partition, Offset: -1, Err: err}
+	if in != nil {
+		e.Topic, e.Offset = in.topic, in.first().Offset
 	}
+	t.err = e
 	return t.err
 }
 

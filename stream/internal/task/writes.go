@@ -115,6 +115,9 @@ func (w *writes) apply() error {
 		if err != nil {
 			return fmt.Errorf("store %q: %w", x.store.name, err)
 		}
+		if q := x.store.timers; q != nil {
+			q.written(w.key(x), x.deleted)
+		}
 	}
 	return nil
 }
@@ -136,6 +139,7 @@ type store struct {
 	inner   state.Store
 	frame   *Frame
 	scratch *state.Scratch // of inner, for the typed stores above
+	timers  *timerQueue    // nil if the store has no timers that fire
 }
 
 func newStore(name string, inner state.Store, f *Frame) *store {

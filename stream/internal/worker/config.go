@@ -16,9 +16,10 @@ type Task interface {
 	// Add queues a batch of one of the task's input partitions. The task keeps the records until they are
 	// processed.
 	Add(client.Batch) error
-	// Run processes up to limit queued records. An error is not the fault of a record: the output cannot be
+	// Run takes up to limit steps: it processes queued records, and does what is due between them. It takes less
+	// than limit if there is nothing more to do. An error is not the fault of a record: the output cannot be
 	// written, or a store fails.
-	Run(limit int, now time.Time) (processed int, err error)
+	Run(limit int, now time.Time) (steps int, err error)
 	// Queued is the number of records that wait, dead letters to be included.
 	Queued() int
 	// Offsets has, for each input topic whose position the task knows, the offset of the record to process

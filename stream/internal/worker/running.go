@@ -20,7 +20,7 @@ type running struct {
 
 	full      bool // the last run ended at its limits, not for want of records
 	dirty     bool // there is something to commit
-	processed int  // records since the last commit
+	processed int  // steps of the task since the last commit
 
 	state  state.Task // nil without stores
 	stores []*changelogStore
@@ -116,23 +116,25 @@ const (
 	runStep = 32
 )
 
-// run processes up to limit records, for about maxRun at most, and returns how many it did.
+// run takes up to limit steps of the task, for about maxRun at most, and returns how many records it processed.
 func (r *running) run(limit int, now time.Time) (int, error) {
 	before := r.task.Queued()
 	r.full = true
 	var err error
-	for start, done := time.Now(), 0; done < limit && time.Since(start) < maxRun; {
+	done := 0 // records, and what was due between them
+	for start := time.Now(); done < limit && time.Since(start) < maxRun; {
 		var n int
 		step := min(runStep, limit-done)
-		if n, err = r.task.Run(step, now); n < step || err != nil {
+		n, err = r.task.Run(step, now)
+		done += n
+		if n < step || err != nil {
 			r.full = false
 			break
 		}
-		done += n
 	}
 	n := before - r.task.Queued()
-	r.processed += n
-	if n > 0 {
+	r.processed += done
+	if done > 0 {
 		r.dirty = true
 	}
 	return n, err

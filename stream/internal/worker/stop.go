@@ -77,7 +77,7 @@ func (s *stopper) done(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	for _, r := range w.order {
-		if r.task.Queued() > 0 {
+		if r.task.Queued() > 0 || r.full {
 			return false, nil
 		}
 	}

@@ -218,15 +218,15 @@ func (w *Worker) round(ctx context.Context) (polled int, err error) {
 	return polled, err
 }
 
-// runTasks runs every task that has records, up to Workers of them in parallel.
+// runTasks runs every task that has records, or may have timers that are due, up to Workers of them in parallel.
 func (w *Worker) runTasks() error {
 	now := time.Now()
 	var ready []*running
 	for _, r := range w.order {
-		r.full = false
-		if r.task.Queued() > 0 {
+		if r.task.Queued() > 0 || r.full {
 			ready = append(ready, r)
 		}
+		r.full = false
 	}
 	run := func(r *running) error {
 		n, err := r.run(w.cfg.MaxPollRecords, now)
@@ -350,11 +350,12 @@ func (w *Worker) observe() {
 func (w *Worker) finish() error {
 	start := time.Now()
 	for before := -1; time.Since(start) < w.cfg.ShutdownTimeout/2; {
-		queued := 0
+		queued, full := 0, false
 		for _, r := range w.order {
 			queued += r.task.Queued()
+			full = full || r.full
 		}
-		if queued == 0 || queued == before {
+		if !full && (queued == 0 || queued == before) {
 			break // what is left waits for another input
 		}
 		before = queued
