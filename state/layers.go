@@ -123,6 +123,14 @@ func (l *Layers) Changes(store string) iter.Seq[Change] {
 	}
 }
 
+// OpenBytes is about the size of the open overlay.
+func (l *Layers) OpenBytes() (n int64) {
+	for _, s := range l.stores {
+		n += s.open.size()
+	}
+	return n
+}
+
 // Restore applies changes below the open overlay.
 func (l *Layers) Restore(store string, changes []Change) error {
 	s, ok := l.byName[store]

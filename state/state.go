@@ -160,6 +160,8 @@ type Task interface {
 	// order in which the keys were first written. The slices are valid until the
 	// next write to the store.
 	Changes(store string) iter.Seq[Change]
+	// OpenBytes is about the size of the open overlay.
+	OpenBytes() int64
 	// Commit folds the open overlay into the committed one and moves the stores to
 	// the positions given. It may wait for a checkpoint, when the committed
 	// overlay is full: the one place where a slow disk slows a task down.

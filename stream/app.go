@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,14 +18,34 @@ import (
 	"github.com/riffle-stream/riffle/stream/internal/worker"
 )
 
+// Guarantee says what a crash may do to the outputs of an App. State counts every record exactly once in either case.
+type Guarantee int
+
+const (
+	// ExactlyOnce commits outputs, state, dead letters and the position in the inputs in one transaction. Readers of
+	// committed records, as those of this package are, see the output of each record once. Other readers have to ask for
+	// committed records (isolation.level=read_committed).
+	ExactlyOnce Guarantee = iota
+	// AtLeastOnce does without transactions. After a crash some outputs are repeated, in the same order per key.
+	// Outputs can be read before they are committed.
+	AtLeastOnce
+)
+
 // Config tunes an App. The zero value is a working configuration.
 type Config struct {
+	// Guarantee is ExactlyOnce unless it is set. It may change from one run to the next.
+	Guarantee Guarantee
 	// Workers is how many tasks run in parallel. The default is the number of usable CPUs. The outputs do not
 	// depend on it.
 	Workers int
-	// CommitInterval is how long processed records may wait for their commit, and so how much is repeated after
-	// a crash. The default is 100 ms.
+	// CommitInterval is how long processed records may wait for their commit, and so how much is done again after
+	// a crash. The default is 100 ms. With ExactlyOnce a commit comes as soon as all records that were fetched are
+	// processed: the interval counts only while the App is busy.
 	CommitInterval time.Duration
+	// TransactionTimeout is how long the transaction of an instance that crashed may keep readers of its outputs waiting, and
+	// the longest time that one commit may take. A restart of an instance by the same Instance name ends it at once.
+	// The default is 10 s.
+	TransactionTimeout time.Duration
 	// StateDir holds the local copies of the stores. The default is dir/state/NAME for Embedded(dir), and
 	// riffle-data/NAME for Kafka. One instance at a time can use it.
 	StateDir string
@@ -36,7 +57,7 @@ type Config struct {
 	// Backend replaces the stores in StateDir, for instance by state.NewMemory. The App does not close it.
 	Backend state.Backend
 	// Instance makes this App a static member of its group: after a restart within SessionTimeout it takes its
-	// old place. It must differ between the instances of an application. The default is an ordinary member;
+	// old place, and ends the transaction that a crash left open. It must differ between the instances of an application. The default is an ordinary member;
 	// with Embedded, static members that are numbered from 0.
 	Instance string
 	// SessionTimeout is how long the group waits for an instance that fell silent. The default is 30 s.
@@ -90,6 +111,7 @@ func (c Config) validate() error {
 	}{
 		{"Workers", int64(c.Workers)},
 		{"CommitInterval", int64(c.CommitInterval)},
+		{"TransactionTimeout", int64(c.TransactionTimeout)},
 		{"CheckpointBytes", c.CheckpointBytes},
 		{"CheckpointAge", int64(c.CheckpointAge)},
 		{"SessionTimeout", int64(c.SessionTimeout)},
@@ -104,6 +126,9 @@ func (c Config) validate() error {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("stream: Config.%s is %d: want more than 0, or 0 for the default", f.name, f.value))
 		}
+	}
+	if c.Guarantee != ExactlyOnce && c.Guarantee != AtLeastOnce {
+		errs = append(errs, fmt.Errorf("stream: Config.Guarantee is %d: want ExactlyOnce or AtLeastOnce", c.Guarantee))
 	}
 	return errors.Join(errs...)
 }
@@ -146,8 +171,8 @@ func Run(ctx context.Context, topology *Topology, cluster *Cluster) error {
 // inputs are drained if the configuration says so. Then it finishes what it holds, commits, leaves the group and
 // returns nil. It can be called once.
 //
-// Guarantees: every input record is processed; after a crash some outputs may be repeated, in the same order per
-// key, but no record counts twice in a store. An error means that the cluster or the state failed, not a record:
+// Guarantees: every input record is processed, and counts once in stores and committed outputs (see [Guarantee] for less).
+// An error means that the cluster or the state failed, not a record:
 // records that cannot be processed go to the topic NAME-dead-letters. What was not committed is done again by the
 // next Run.
 func (a *App) Run(ctx context.Context) (err error) {
@@ -225,12 +250,14 @@ func (a *App) workerConfig(plan *topicPlan, backend state.Backend, instance stri
 		Client: client.Config{
 			Conn:     a.cluster.conn(),
 			Instance: instance, Leave: a.cfg.Instance == "",
+			TransactionalID: transactionalID(a.topology.Name(), instance), TransactionTimeout: a.cfg.TransactionTimeout,
 			Manual: plan.changelogs, RecordLimits: plan.limits,
 			Notes:              storeNotes(a.topology.program.Graph),
 			MaxBufferedRecords: a.cfg.MaxBufferedRecords, MaxBufferedBytes: a.cfg.MaxBufferedBytes,
 			SessionTimeout: a.cfg.SessionTimeout,
 		},
-		Workers: a.cfg.Workers, CommitInterval: a.cfg.CommitInterval,
+		AtLeastOnce: a.cfg.Guarantee == AtLeastOnce,
+		Workers:     a.cfg.Workers, CommitInterval: a.cfg.CommitInterval,
 		MaxPollRecords: a.cfg.MaxPollRecords, MaxQueuedRecords: a.cfg.MaxQueuedRecords,
 		MaxUncommittedRecords: a.cfg.MaxUncommittedRecords, MaxUncommittedBytes: a.cfg.MaxUncommittedBytes,
 		ShutdownTimeout: a.cfg.ShutdownTimeout,
@@ -241,6 +268,15 @@ func (a *App) workerConfig(plan *topicPlan, backend state.Backend, instance stri
 		cfg.Subs = append(cfg.Subs, worker.Sub{ID: sub.ID, Inputs: sub.Topics(), Stores: sub.Stores})
 	}
 	return cfg
+}
+
+// transactionalID is that of an instance's producer. One that has no name of its own gets one for this run only: what it
+// leaves open ends by its timeout.
+func transactionalID(app, instance string) string {
+	if instance == "" {
+		instance = rand.Text()
+	}
+	return app + "-" + instance
 }
 
 func (a *App) newTask(plan *topicPlan) func(worker.Setup) (worker.Task, error) {
@@ -265,6 +301,8 @@ type Stats struct {
 	Restored, Restoring int64
 	// StateWipes counts tasks whose local state did not fit its changelog and was restored from the beginning.
 	StateWipes int64
+	// Rewinds counts commits that did not come about: the App went back to the last one and did their work again.
+	Rewinds int64
 	// Tasks names the tasks that this instance runs, as SUBTOPOLOGY_PARTITION.
 	Tasks []string
 }
@@ -274,7 +312,7 @@ func (a *App) Stats() Stats {
 	s := a.metrics.Stats()
 	stats := Stats{
 		Processed: s.Processed, DeadLetters: s.DeadLetters, Commits: s.Commits,
-		Lag: s.Lag, Restored: s.Restored, Restoring: s.Restoring, StateWipes: s.Wiped,
+		Lag: s.Lag, Restored: s.Restored, Restoring: s.Restoring, StateWipes: s.Wiped, Rewinds: s.Rewinds,
 	}
 	for _, id := range s.Tasks {
 		stats.Tasks = append(stats.Tasks, id.String())

@@ -339,7 +339,8 @@ func TestWorkersDoNotChangeOutputs(t *testing.T) {
 			cfg := Config{Workers: workers, CommitInterval: time.Duration(workers) * 5 * time.Millisecond, MaxPollRecords: 1000 / workers}
 			runToEnd(t, build(t, b), c, cfg)
 			for _, r := range read(t, c, out) {
-				r.Topic = ""
+				// The ends of transactions lie between the records.
+				r.Topic, r.Offset = "", 0
 				outputs[workers] = append(outputs[workers], r)
 			}
 		}

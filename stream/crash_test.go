@@ -109,10 +109,19 @@ func crashing(t *testing.T, topology *Topology, c *Cluster, cfg Config, rng *ran
 	return cut
 }
 
-// An application that is cut off at any moment and started again leaves the state of an undisturbed run, loses no
-// output, and repeats outputs only in their order per key.
+// An application that is cut off at any moment and started again leaves the state of an undisturbed run and loses no
+// output. Exactly once it repeats none, at least once only in their order per key.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
+	for name, guarantee := range map[string]Guarantee{"exactly-once": ExactlyOnce, "at-least-once": AtLeastOnce} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testCrashes(t, guarantee)
+		})
+	}
+}
+
+func testCrashes(t *testing.T, guarantee Guarantee) {
 	eachBroker(t, func(t *testing.T, c *Cluster) {
 		seed := *crashSeed
 		if seed == 0 {
@@ -155,14 +164,14 @@ func TestCrashes(t *testing.T) {
 				backend = memory
 			}
 			cfg := Config{
-				Backend: backend, StateDir: dir, Instance: "one", StopAtEnd: true, Workers: 1 + rng.IntN(2),
+				Guarantee: guarantee, Backend: backend, StateDir: dir, Instance: "one", StopAtEnd: true, Workers: 1 + rng.IntN(2),
 				Logger: slog.New(slog.DiscardHandler), MaxPollRecords: 20 + rng.IntN(100), CommitInterval: time.Millisecond, ShutdownTimeout: 50 * time.Millisecond,
 			}
 			if crashing(t, topology, c, cfg, rng) {
 				crashes++
 			}
 		}
-		runToEnd(t, topology, c, Config{Backend: memory, Instance: "one"})
+		runToEnd(t, topology, c, Config{Guarantee: guarantee, Backend: memory, Instance: "one"})
 
 		got := byKey(read(t, c, counts))
 		repeated := 0
@@ -178,6 +187,9 @@ func TestCrashes(t *testing.T) {
 			t.Errorf("outputs without repetitions (-want +got):\n%s", diff)
 		}
 		t.Logf("%d crashes, %d records, %d outputs repeated", crashes, written, repeated)
+		if guarantee == ExactlyOnce && repeated > 0 {
+			t.Error("outputs are repeated")
+		}
 
 		// The state, restored from nothing but the changelogs.
 		gotState := dump(t, topology, c, seenStore)

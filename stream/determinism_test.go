@@ -103,7 +103,7 @@ func run(t *rapid.T, topology *stream.Topology, records []client.Record, next fu
 	start(nil, 0)
 	for at := 0; at < len(records); {
 		n := min(next(20), len(records)-at)
-		if err := running.Add(client.Batch{Topic: "lines", Records: records[at : at+n], HighWatermark: int64(len(records))}); err != nil {
+		if err := running.Add(client.Batch{Topic: "lines", Records: records[at : at+n], End: int64(len(records))}); err != nil {
 			t.Fatal(err)
 		}
 		at += n

@@ -151,7 +151,7 @@ func TestCommitWaitsForTheCluster(t *testing.T) {
 	var refused atomic.Int32
 	refused.Store(2)
 	refuseCommits(fake, 7, &refused) // REQUEST_TIMED_OUT
-	if stats := runToEnd(t, counting(t), c, Config{}); stats.Processed != 100 || refused.Load() >= 0 {
+	if stats := runToEnd(t, counting(t), c, Config{Guarantee: AtLeastOnce}); stats.Processed != 100 || refused.Load() >= 0 {
 		t.Errorf("the run has %+v with %d answers left, want all records and no answer", stats, refused.Load())
 	}
 	if n := committed(t, c, "counting", "lines"); n != 100 {
@@ -187,15 +187,15 @@ func TestSameInstanceTwice(t *testing.T) {
 	}
 }
 
-// A member that the group has forgotten drops what it holds, joins again and goes on, with the right state.
-func TestFencedMemberJoinsAgain(t *testing.T) {
+// A member whose offsets the group refuses drops what it holds, and goes on with the right state.
+func TestRefusedOffsets(t *testing.T) {
 	t.Parallel()
 	c, fake := faulty(t)
 	createTopics(t, c, 2, "lines")
 	var fenced atomic.Int32
 	fenced.Store(3)
 	refuseCommits(fake, 25, &fenced) // UNKNOWN_MEMBER_ID
-	app, stop := background(t, counting(t), c, Config{CommitInterval: 5 * time.Millisecond, SessionTimeout: 6 * time.Second})
+	app, stop := background(t, counting(t), c, Config{Guarantee: AtLeastOnce, CommitInterval: 5 * time.Millisecond, SessionTimeout: 6 * time.Second})
 	write(t, c, lines, someLines(100, 5)...)
 	eventually(t, "the group has taken a commit", func() bool {
 		return app.Stats().Commits > 0 && app.Stats().Lag == 0 && committed(t, c, "counting", "lines") == 100

@@ -18,7 +18,8 @@ func (c *Cluster) CreateTopic(ctx context.Context, name string, partitions int, 
 	return c.createTopics(ctx, partitions, configs, name)
 }
 
-// EndOffsets returns, for each partition of a topic, the offset that its next record will get.
+// EndOffsets returns, for each partition of a topic, where it ends: the offset that its next record will get, or that of
+// the first record of an open transaction.
 func (c *Cluster) EndOffsets(ctx context.Context, topic string) ([]int64, error) {
 	if err := c.Open(ctx); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 // errStopped ends a read whose consumer has had enough.
 var errStopped = errors.New("stream: stopped")
 
-// Read yields what a topic holds now, one partition after the other, each in order. It does not wait for records
+// Read yields what a topic holds now, the records of committed transactions only, one partition after the other, each in order. It does not wait for records
 // that come later, takes no part in any group and commits nothing.
 //
 // A record that cannot be decoded is yielded as an error together with its place and headers; the loop may go on.
@@ -85,7 +85,7 @@ func (c *Cluster) spans(ctx context.Context, topic string) ([]client.Span, error
 	if err != nil {
 		return nil, err
 	}
-	ends, err := admin.EndOffsets(ctx, topic)
+	ends, err := admin.StableOffsets(ctx, topic)
 	if err != nil {
 		return nil, err
 	}

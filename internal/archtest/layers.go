@@ -32,6 +32,7 @@ type place struct {
 // bottom to top.
 var layers = []place{
 	{path: "internal/invariant", layer: ground},
+	{path: "internal/failpoint", layer: ground},
 	{path: "internal/memnet", layer: ground},
 	{path: "internal/vfs", layer: ground},
 	{path: "internal/vfs/faultfs", layer: ground, beside: []string{"internal/vfs"}}, // the same seam, with faults

@@ -218,7 +218,7 @@ func (d *Driver) append(name string, r client.Record) {
 	r.Offset = int64(len(t.records))
 	t.records = append(t.records, r)
 	if reader := d.reader(name); reader != nil {
-		b := client.Batch{Topic: name, Records: []client.Record{r}, HighWatermark: r.Offset + 1}
+		b := client.Batch{Topic: name, Records: []client.Record{r}, End: r.Offset + 1}
 		if err := reader.task.Add(b); err != nil {
 			d.t.Fatalf("%v", err)
 		}

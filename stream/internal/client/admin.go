@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -116,6 +117,11 @@ func (a *Admin) EndOffsets(ctx context.Context, topics ...string) (Offsets, erro
 	return listed(a.adm.ListEndOffsets, ctx, topics)
 }
 
+// StableOffsets returns where every partition of the topics ends for a reader of committed records.
+func (a *Admin) StableOffsets(ctx context.Context, topics ...string) (Offsets, error) {
+	return listed(a.adm.ListCommittedOffsets, ctx, topics)
+}
+
 func listed(list func(context.Context, ...string) (kadm.ListedOffsets, error), ctx context.Context, topics []string) (Offsets, error) {
 	offsets := make(Offsets, len(topics))
 	if len(topics) == 0 {
@@ -138,6 +144,51 @@ func (a *Admin) Committed(ctx context.Context, group string) (Offsets, error) {
 	found, err := a.committed(ctx, group)
 	found.Each(func(r kadm.OffsetResponse) { offsets.Set(r.Topic, r.Partition, r.At) })
 	return offsets, err
+}
+
+// stableBackoff is the pause before committed offsets are asked for again that a transaction is about to change.
+const stableBackoff = 20 * time.Millisecond
+
+// Settled is Committed for some partitions, and waits until no open transaction can change their offsets any more.
+func (a *Admin) Settled(ctx context.Context, group string, partitions map[string][]int32) (Offsets, error) {
+	for {
+		found, err := a.adm.FetchOffsets(kadm.RequireStable(ctx), group)
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("client: committed offsets of group %s: %w", group, err)
+		}
+		offsets, err := settled(found, partitions)
+		if !errors.Is(err, kerr.UnstableOffsetCommit) {
+			if err != nil {
+				err = fmt.Errorf("client: committed offsets of group %s: %w", group, err)
+			}
+			return offsets, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("client: group %s: a transaction holds the offsets: %w", group, context.Cause(ctx))
+		case <-time.After(stableBackoff):
+		}
+	}
+}
+
+func settled(found kadm.OffsetResponses, partitions map[string][]int32) (Offsets, error) {
+	offsets := make(Offsets)
+	for topic, ps := range partitions {
+		for _, p := range ps {
+			r, ok := found.Lookup(topic, p)
+			if !ok {
+				continue
+			}
+			if r.Err != nil {
+				return nil, fmt.Errorf("topic %s partition %d: %w", topic, p, r.Err)
+			}
+			offsets.Set(topic, p, r.At)
+		}
+	}
+	return offsets, nil
 }
 
 // Notes returns what a group has noted beside its offsets, by topic: each text once.

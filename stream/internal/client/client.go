@@ -48,8 +48,11 @@ type Config struct {
 	// Notes are stored in the group beside the offsets of a topic. See Admin.Notes.
 	Notes map[string]string
 
-	// Committed leaves out the records of transactions that are open or were aborted. The default reads them.
-	Committed bool
+	// TransactionalID makes Begin and CommitTransaction usable; nothing can be sent outside a transaction then. It must
+	// be this client's alone: a later producer of the same id ends the transactions of the earlier one.
+	TransactionalID string
+	// TransactionTimeout is how long the cluster leaves a transaction open before it aborts it. The default is 10 s.
+	TransactionTimeout time.Duration
 
 	// Logger tells what the user has to know. The default is none.
 	Logger *slog.Logger
@@ -92,20 +95,25 @@ func (c Config) withDefaults() Config {
 	if c.SessionTimeout == 0 {
 		c.SessionTimeout = 30 * time.Second
 	}
+	if c.TransactionTimeout == 0 {
+		c.TransactionTimeout = 10 * time.Second
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
 
-// Client consumes as a member of a group and produces idempotently with acks=all.
+// Client consumes as a member of a group, records of committed transactions only, and produces idempotently with
+// acks=all.
 //
-// Poll, Commit and AllowRebalance belong to one goroutine. Sinks of different tasks may be used in parallel
-// between a Poll and the next AllowRebalance.
+// Poll, Commit, AllowRebalance and what has to do with transactions belong to one goroutine. Sinks of different tasks
+// may be used in parallel between a Poll and the next AllowRebalance.
 type Client struct {
 	cfg Config
-	cl  *kgo.Client
+	cl  *kgo.Client // the member; without transactions also the producer
 	adm *kadm.Client
+	txn transaction
 }
 
 // Open joins the group. The first Poll or a callback shows whether the cluster can be reached.
@@ -142,25 +150,33 @@ func (c *Client) options() []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxBytes(cfg.MaxFetchBytes),
 		kgo.FetchMaxPartitionBytes(cfg.MaxFetchPartitionBytes),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.OnPartitionsAssigned(callback(cfg.Assigned)),
+		kgo.OnPartitionsRevoked(callback(cfg.Revoked)),
+		kgo.OnPartitionsLost(callback(cfg.Lost)),
+		kgo.AdjustFetchOffsetsFn(c.adjust),
+	}
+	if cfg.Instance != "" {
+		opts = append(opts, kgo.InstanceID(cfg.Instance))
+	}
+	if cfg.TransactionalID == "" {
+		opts = append(opts, c.producerOptions()...)
+	}
+	return opts
+}
+
+func (c *Client) producerOptions() []kgo.Opt {
+	cfg := c.cfg
+	opts := []kgo.Opt{
 		kgo.RecordPartitioner(newPartitioner(cfg.Manual)),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.MaxBufferedRecords(cfg.MaxBufferedRecords),
 		kgo.MaxBufferedBytes(cfg.MaxBufferedBytes),
 		kgo.ProducerLinger(cfg.Linger),
 		kgo.ProducerBatchMaxBytesFn(c.batchLimit),
-		kgo.OnPartitionsAssigned(callback(cfg.Assigned)),
-		kgo.OnPartitionsRevoked(callback(cfg.Revoked)),
-		kgo.OnPartitionsLost(callback(cfg.Lost)),
-		kgo.AdjustFetchOffsetsFn(c.adjust),
 	}
 	if !cfg.Conn.Compress {
 		opts = append(opts, kgo.ProducerBatchCompression(kgo.NoCompression()))
-	}
-	if cfg.Instance != "" {
-		opts = append(opts, kgo.InstanceID(cfg.Instance))
-	}
-	if cfg.Committed {
-		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
 	return opts
 }
@@ -256,11 +272,11 @@ func (c *Client) fetchError(topic string, partition int32, err error) error {
 // view turns the library's records into ours.
 func view(p kgo.FetchTopicPartition) Batch {
 	b := Batch{
-		Topic:         p.Topic,
-		Partition:     p.Partition,
-		HighWatermark: p.HighWatermark,
-		Records:       make([]Record, 0, len(p.Records)),
-		Next:          p.Records[len(p.Records)-1].Offset + 1,
+		Topic:     p.Topic,
+		Partition: p.Partition,
+		End:       p.LastStableOffset,
+		Records:   make([]Record, 0, len(p.Records)),
+		Next:      p.Records[len(p.Records)-1].Offset + 1,
 	}
 	for _, r := range p.Records {
 		if r.Attrs.IsControl() {
@@ -281,6 +297,21 @@ func view(p kgo.FetchTopicPartition) Batch {
 // AllowRebalance ends the time in which callbacks are held off.
 func (c *Client) AllowRebalance() { c.cl.AllowRebalance() }
 
+// Seek goes on with other offsets of partitions that were read before.
+func (c *Client) Seek(offsets Offsets) {
+	to := make(map[string]map[int32]kgo.EpochOffset, len(offsets))
+	for topic, partitions := range offsets {
+		to[topic] = make(map[int32]kgo.EpochOffset, len(partitions))
+		for p, at := range partitions {
+			to[topic][p] = kgo.EpochOffset{Epoch: -1, Offset: at}
+		}
+	}
+	c.cl.SetOffsets(to)
+}
+
+// Buffered is how many records are fetched and wait to be polled.
+func (c *Client) Buffered() int64 { return c.cl.BufferedFetchRecords() }
+
 // Pause stops fetching a partition until Unpause. What was fetched and not yet polled is fetched again then.
 func (c *Client) Pause(topic string, partition int32) {
 	c.cl.PauseFetchPartitions(map[string][]int32{topic: {partition}})
@@ -294,7 +325,11 @@ func (c *Client) Unpause(topic string, partition int32) {
 // Flush waits until everything that was sent is acknowledged or has failed. Whether it failed is for the
 // sinks to say.
 func (c *Client) Flush(ctx context.Context) error {
-	if err := c.cl.Flush(ctx); err != nil {
+	producer := c.cl
+	if c.txn.producer != nil {
+		producer = c.txn.producer
+	}
+	if err := producer.Flush(ctx); err != nil {
 		return fmt.Errorf("client: flush: %w", err)
 	}
 	return nil
@@ -368,8 +403,7 @@ func commitError(resp *kmsg.OffsetCommitResponse, err error) error {
 		for _, p := range t.Partitions {
 			switch err := kerr.ErrorForCode(p.ErrorCode); {
 			case err == nil:
-			case errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.UnknownMemberID),
-				errors.Is(err, kerr.FencedInstanceID), errors.Is(err, kerr.RebalanceInProgress):
+			case fencedBy(err):
 				return fmt.Errorf("%w: commit offsets: %w", ErrFenced, err)
 			default:
 				return fmt.Errorf("client: commit offset of topic %s partition %d: %w", t.Topic, p.Partition, err)
@@ -379,8 +413,15 @@ func commitError(resp *kmsg.OffsetCommitResponse, err error) error {
 	return nil
 }
 
-// Close leaves the group and drops what has not been flushed.
+// fencedBy reports whether the group refuses a member.
+func fencedBy(err error) bool {
+	return errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.UnknownMemberID) ||
+		errors.Is(err, kerr.FencedInstanceID) || errors.Is(err, kerr.RebalanceInProgress)
+}
+
+// Close aborts what is not committed, leaves the group and drops what has not been flushed.
 func (c *Client) Close() {
+	c.endTransaction()
 	c.cl.CloseAllowingRebalance()
 	if c.cfg.Instance != "" && c.cfg.Leave {
 		c.leave()

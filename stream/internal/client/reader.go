@@ -22,6 +22,7 @@ type Reader struct{ cl *kgo.Client }
 func NewReader(conn Conn) (*Reader, error) {
 	cl, err := conn.open("riffle-reader",
 		kgo.KeepControlRecords(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(16<<20),
 		kgo.FetchMaxPartitionBytes(4<<20),
@@ -35,8 +36,9 @@ func NewReader(conn Conn) (*Reader, error) {
 // Close ends the connections.
 func (r *Reader) Close() { r.cl.Close() }
 
-// Read calls f with the records of the spans, each partition's in order, and returns when it has reached the
-// end of every span, or at the first error of f. Not concurrent: one Read at a time.
+// Read calls f with the committed records of the spans, each partition's in order, and returns when it has reached the
+// end of every span, or at the first error of f. It waits for transactions within a span that are still open. Not
+// concurrent: one Read at a time.
 func (r *Reader) Read(ctx context.Context, spans []Span, f func(Batch) error) error {
 	type place struct {
 		topic     string

@@ -25,8 +25,9 @@ type Batch struct {
 	// Next is the offset after the last record of the batch, also where that record is one that applications do
 	// not see (the end of a transaction), so that a batch may be empty and still move the position.
 	Next int64
-	// HighWatermark is the partition's end at the time of the fetch: the offset the next record will get.
-	HighWatermark int64
+	// End is where the partition ended for a reader of committed records at the time of the fetch (Kafka's last stable
+	// offset).
+	End int64
 }
 
 // Output is a record on its way out. The client copies its bytes, so they need to stay unchanged only for the

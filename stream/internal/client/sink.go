@@ -27,6 +27,7 @@ const (
 type Sink struct {
 	cl     *kgo.Client
 	limit  func(topic string) int
+	used   *atomic.Bool // of the transaction; nil outside one
 	failed atomic.Pointer[error]
 	done   func(*kgo.Record, error) // made once, so that a record costs no closure
 
@@ -36,9 +37,14 @@ type Sink struct {
 	sent    int
 }
 
-// NewSink returns an empty sink of this client.
+// NewSink returns an empty sink of this client. With transactions, Begin has been called before.
 func (c *Client) NewSink() *Sink {
-	return newSink(c.cl, c.recordLimit)
+	if c.cfg.TransactionalID == "" {
+		return newSink(c.cl, c.recordLimit)
+	}
+	s := newSink(c.txn.producer, c.recordLimit)
+	s.used = &c.txn.used
+	return s
 }
 
 func newSink(cl *kgo.Client, limit func(string) int) *Sink {
@@ -88,6 +94,9 @@ func (s *Sink) Send(ctx context.Context, o Output) (Receipt, error) {
 		}
 	}
 	s.sent++
+	if s.used != nil && !s.used.Load() {
+		s.used.Store(true)
+	}
 	s.cl.Produce(ctx, r, s.done)
 	return Receipt{r}, nil
 }
@@ -113,6 +122,9 @@ func (s *Sink) Reset() {
 }
 
 func (s *Sink) fail(topic string, err error) {
+	if s.used != nil && abortedBy(err) {
+		err = fmt.Errorf("%w: %w", ErrAborted, err)
+	}
 	err = fmt.Errorf("client: write to topic %s: %w", topic, err)
 	s.failed.CompareAndSwap(nil, &err)
 }

@@ -24,14 +24,14 @@ type input struct {
 	tail  int64 // offset of the next record to queue, once something was queued
 
 	heard      bool      // a batch was added
-	end        int64     // high watermark as last told
+	end        int64     // as last told
 	emptySince time.Time // when Run first found nothing here; zero while it holds records
 }
 
 // add queues the records of b that are new.
 func (in *input) add(b client.Batch) {
 	in.heard = true
-	in.end = max(in.end, b.HighWatermark)
+	in.end = max(in.end, b.End)
 	low := in.tail
 	if in.known {
 		low = max(low, in.next)

@@ -187,7 +187,7 @@ func (e *env) open() {
 func (e *env) add(d *datadriven.TestData) {
 	b := client.Batch{}
 	d.ScanArgs(e.t, "topic", &b.Topic)
-	d.MaybeScanArgs(e.t, "end", &b.HighWatermark)
+	d.MaybeScanArgs(e.t, "end", &b.End)
 	for line := range strings.Lines(d.Input) {
 		var r client.Record
 		fields := strings.SplitN(strings.TrimSpace(line), " ", 3)

@@ -41,6 +41,11 @@ func (w *Worker) assigned(_ context.Context, partitions map[string][]int32) {
 	if w.closing || w.callbackError() != nil {
 		return
 	}
+	// The restore may outlast a transaction.
+	if err := w.commit(w.ctx); err != nil {
+		w.fail(err)
+		return
+	}
 	tasks, err := w.openTasks(w.running, partitions)
 	if err != nil && w.running.Err() != nil {
 		return // asked to finish during a long restore
@@ -49,8 +54,12 @@ func (w *Worker) assigned(_ context.Context, partitions map[string][]int32) {
 		w.fail(err)
 		return
 	}
+	opened := len(tasks)
+	for id, r := range w.tasks {
+		tasks[id] = r
+	}
 	w.setTasks(tasks)
-	w.cfg.Logger.Info("tasks assigned", "app", w.cfg.App, "tasks", len(tasks))
+	w.cfg.Logger.Info("tasks assigned", "app", w.cfg.App, "tasks", opened)
 }
 
 // openTasks opens the tasks whose inputs are among the partitions, with their state restored.
@@ -62,12 +71,21 @@ func (w *Worker) openTasks(ctx context.Context, partitions map[string][]int32) (
 		}
 		return nil, err
 	}
+	// From here on an earlier producer of this instance can commit nothing more. Earlier owners of the partitions cannot
+	// once the offsets are settled. What the changelogs hold then is all there will be.
+	if err := w.committer.begin(ctx); err != nil {
+		return nil, err
+	}
+	settled, err := w.client.Admin().Settled(ctx, w.cfg.App, partitions)
+	if err != nil {
+		return nil, err
+	}
 	for i := range w.cfg.Subs {
 		sub := &w.cfg.Subs[i]
 		for _, topic := range sub.Inputs {
 			for _, p := range partitions[topic] {
 				id := state.TaskID{SubTopology: sub.ID, Partition: p}
-				if tasks[id] != nil {
+				if tasks[id] != nil || w.tasks[id] != nil {
 					continue
 				}
 				r := &running{
@@ -99,7 +117,7 @@ func (w *Worker) openTasks(ctx context.Context, partitions map[string][]int32) (
 			return undo(fmt.Errorf("worker: make task %s: %w", id, err))
 		}
 	}
-	w.setMarkers(tasks, restored)
+	w.setMarkers(tasks, restored, settled)
 	return tasks, nil
 }
 
@@ -129,8 +147,9 @@ func (w *Worker) checkInputs(ctx context.Context, restored map[state.TaskID]stan
 	return errors.Join(errs...)
 }
 
-// setMarkers notes where the state of the tasks stands, for resume.
-func (w *Worker) setMarkers(tasks map[state.TaskID]*running, restored map[state.TaskID]standing) {
+// setMarkers notes where the tasks resume: where their state stands, or at the group's offsets if those are further. -1
+// is the beginning.
+func (w *Worker) setMarkers(tasks map[state.TaskID]*running, restored map[state.TaskID]standing, settled client.Offsets) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.mu.markers)
@@ -141,6 +160,9 @@ func (w *Worker) setMarkers(tasks map[state.TaskID]*running, restored map[state.
 			offset := int64(-1)
 			if o, ok := restored[id].offsets[in.topic]; ok {
 				offset = o
+			}
+			if o, ok := settled[in.topic][id.Partition]; ok {
+				offset = max(offset, o)
 			}
 			// Of several tasks that read a partition the one that is furthest behind decides; the others leave
 			// out what they have seen.
@@ -183,30 +205,30 @@ func (w *Worker) takeResumed() {
 }
 
 // revoked commits and closes the tasks before the group gives their partitions to others.
-func (w *Worker) revoked(context.Context, map[string][]int32) {
+func (w *Worker) revoked(_ context.Context, partitions map[string][]int32) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	if len(w.order) == 0 {
-		return
-	}
-	err := w.commit(w.ctx)
-	if errors.Is(err, client.ErrFenced) {
-		err = nil
-	}
-	if err = errors.Join(err, w.closeTasks()); err != nil {
-		w.fail(err)
-	}
+	w.forgo(partitions, w.commit(w.ctx))
 }
 
 // lost drops the tasks: the group counts others as the owners of their partitions by now.
-func (w *Worker) lost(context.Context, map[string][]int32) {
+func (w *Worker) lost(_ context.Context, partitions map[string][]int32) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	if len(w.order) == 0 {
-		return
+	var err error
+	if len(w.order) > 0 {
+		err = w.rewind(errors.New("partitions lost: this instance was silent for too long"))
 	}
-	w.cfg.Logger.Warn("partitions lost: this instance was silent for too long", "app", w.cfg.App)
-	if err := w.closeTasks(); err != nil {
+	w.forgo(partitions, err)
+}
+
+// forgo closes the tasks of partitions that the group has taken away.
+func (w *Worker) forgo(partitions map[string][]int32, err error) {
+	err = errors.Join(err, w.release(func(r *running) bool {
+		return slices.ContainsFunc(r.inputs, func(in *input) bool { return slices.Contains(partitions[in.topic], r.id.Partition) })
+	}))
+	w.forget(partitions)
+	if err != nil {
 		w.fail(err)
 	}
 }

@@ -15,25 +15,17 @@ import (
 
 // committer makes permanent what tasks did since their last commit: their outputs, their state and their
 // positions. offsets is what the group is to remember.
-//
-// After an error nothing of the commit counts: the stores have not folded their open writes. An error that wraps
-// client.ErrFenced means that the tasks belong to another instance now.
 type committer interface {
+	// begin readies the sinks. It is called before tasks are made or run; where nothing has been committed since the last
+	// call it does nothing.
+	begin(ctx context.Context) error
+	// commit returns an error that wraps client.ErrFenced or client.ErrAborted if the tasks have to go back to their last
+	// commit. After any error the stores have not folded their open writes.
 	commit(ctx context.Context, tasks []*running, offsets client.Offsets) error
-}
-
-// atLeastOnce commits in steps, each of which relies on the ones before it being durable:
-//
-//  1. outputs and changelog data;
-//  2. the changelog markers, which carry the input positions: from here on the state counts as moved;
-//  3. the group's offsets;
-//  4. the stores fold their open writes, in memory.
-//
-// A crash between 1 and 2 repeats outputs; one between 2 and 3 does not repeat anything in a task with state,
-// because it resumes at its markers.
-type atLeastOnce struct {
-	client *client.Client
-	cfg    *Config
+	// abort gives up what was sent since begin.
+	abort()
+	// prompt reports whether nobody sees outputs before they are committed, so that a commit should not wait.
+	prompt() bool
 }
 
 // pendingMarker is a marker on its way to a changelog.
@@ -43,64 +35,13 @@ type pendingMarker struct {
 	receipt client.Receipt
 }
 
-func (c *atLeastOnce) commit(ctx context.Context, tasks []*running, offsets client.Offsets) error {
-	now := time.Now().UnixMilli()
-	changed := make([][]*changelogStore, len(tasks))
-	var g errgroup.Group
-	g.SetLimit(c.cfg.Workers)
-	for i, r := range tasks {
-		if r.state == nil {
-			continue
-		}
-		g.Go(func() (err error) {
-			changed[i], err = sendChanges(ctx, r, now)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	if err := c.flush(ctx, tasks); err != nil {
-		return err
-	}
-
-	markers := make([][]pendingMarker, len(tasks))
-	sent := false
-	for i, r := range tasks {
-		if len(changed[i]) == 0 {
-			continue
-		}
-		sent = true
-		var err error
-		if markers[i], err = sendMarkers(ctx, r, changed[i], now); err != nil {
-			return err
-		}
-	}
-	if sent {
-		if err := c.flush(ctx, tasks); err != nil {
-			return err
-		}
-	}
-	if err := c.client.Commit(ctx, offsets); err != nil {
-		return err
-	}
-	for i, r := range tasks {
-		if len(changed[i]) > 0 {
-			if err := fold(r, markers[i]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // flush waits until all that was sent is durable, and says what failed.
-func (c *atLeastOnce) flush(ctx context.Context, tasks []*running) error {
+func flush(ctx context.Context, cl *client.Client, cfg *Config, tasks []*running) error {
 	slow := time.AfterFunc(10*time.Second, func() {
-		c.cfg.Logger.Warn("the cluster has not acknowledged the outputs for 10 s: waiting, no input is skipped", "app", c.cfg.App)
+		cfg.Logger.Warn("the cluster has not acknowledged the outputs for 10 s: waiting, no input is skipped", "app", cfg.App)
 	})
 	defer slow.Stop()
-	if err := c.client.Flush(ctx); err != nil {
+	if err := cl.Flush(ctx); err != nil {
 		return err
 	}
 	for _, r := range tasks {
@@ -109,6 +50,18 @@ func (c *atLeastOnce) flush(ctx context.Context, tasks []*running) error {
 		}
 	}
 	return nil
+}
+
+// eachTask calls f for the tasks that have state, up to Workers at a time.
+func eachTask(cfg *Config, tasks []*running, f func(i int, r *running) error) error {
+	var g errgroup.Group
+	g.SetLimit(cfg.Workers)
+	for i, r := range tasks {
+		if r.state != nil {
+			g.Go(func() error { return f(i, r) })
+		}
+	}
+	return g.Wait()
 }
 
 // sendChanges sends the open writes of a task to its changelogs and returns the stores that have any.
@@ -157,6 +110,19 @@ func sendMarkers(ctx context.Context, r *running, changed []*changelogStore, now
 		markers[i] = pendingMarker{s, m, receipt}
 	}
 	return markers, nil
+}
+
+// foldAll moves the stores of all tasks that have changed.
+func foldAll(tasks []*running, markers [][]pendingMarker) error {
+	for i, r := range tasks {
+		if len(markers[i]) == 0 {
+			continue
+		}
+		if err := fold(r, markers[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fold moves the stores to the commit that has just become durable.

@@ -62,10 +62,12 @@ type Config struct {
 	// NewTask makes a task. Its outputs must go to Setup.Sink.
 	NewTask func(Setup) (Task, error)
 
+	// AtLeastOnce commits in steps, without transactions. The default is one transaction for outputs, state and positions.
+	AtLeastOnce bool
 	// Workers is how many tasks run in parallel. The default is the number of usable CPUs.
 	Workers int
 	// CommitInterval is the longest time that processed records stay uncommitted while records arrive. The
-	// default is 100 ms.
+	// default is 100 ms. With transactions a commit comes earlier, as soon as everything that was fetched is processed.
 	CommitInterval time.Duration
 	// MaxPollRecords bounds a round. The default is 10,000.
 	MaxPollRecords int

@@ -5,10 +5,12 @@
 //
 //   - A round is: poll, give each task its batches, run the tasks that have records on up to Workers goroutines,
 //     commit when it is due, let the group rebalance. A task is run by one goroutine at a time.
-//   - A committer makes what the tasks did since the last commit permanent. The one here is at-least-once: outputs
-//     and changelog data are flushed, then the changelog markers, then the group's offsets are committed, and only
-//     then the stores fold their open writes. State and input position move together, in the marker; outputs may
-//     be repeated after a crash, never lost.
+//   - A committer makes what the tasks did since the last commit permanent, and only then the stores fold their open
+//     writes. The usual one is exactly-once: outputs, changelogs and offsets of all tasks in one transaction. The other
+//     is at-least-once: one after the other. State and input position move together in either case, in the
+//     changelog's marker.
+//   - A commit that does not come about, or of which nobody knows, is rewound: the tasks are dropped and opened again
+//     where the last one left them.
 //   - A task is opened when its partitions are assigned: its stores are brought up to the changelog, and its
 //     inputs resume where the state stands, or at the group's offsets if those are further.
 //

@@ -22,9 +22,10 @@ type Metrics struct {
 	left     prometheus.Gauge
 	replayed prometheus.Counter
 	wipes    prometheus.Counter
+	rewinds  prometheus.Counter
 
 	counts struct {
-		processed, dead, commits, restored, wipes atomic.Int64
+		processed, dead, commits, restored, wipes, rewinds atomic.Int64
 	}
 	mu struct {
 		sync.Mutex
@@ -57,13 +58,14 @@ func NewMetrics() *Metrics {
 		left:     prometheus.NewGauge(prometheus.GaugeOpts(name("restore_remaining_records", "Changelog records still to read before the tasks start."))),
 		replayed: prometheus.NewCounter(prometheus.CounterOpts(name("restore_records_total", "Changelog records read to restore state."))),
 		wipes:    prometheus.NewCounter(prometheus.CounterOpts(name("state_wipes_total", "Tasks whose local state did not fit its changelog and was restored from the beginning."))),
+		rewinds:  prometheus.NewCounter(prometheus.CounterOpts(name("rewinds_total", "Times that this instance went back to its last commit because the next one did not come about."))),
 	}
 	m.mu.lag = make(map[partition]int64)
 	return m
 }
 
 func (m *Metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.balances, m.left, m.replayed, m.wipes}
+	return []prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.balances, m.left, m.replayed, m.wipes, m.rewinds}
 }
 
 // Describe implements prometheus.Collector.
@@ -89,14 +91,16 @@ type Stats struct {
 	Restored, Restoring int64
 	// Wiped are tasks whose local state was thrown away.
 	Wiped int64
-	Tasks []state.TaskID
+	// Rewinds counts returns to the last commit.
+	Rewinds int64
+	Tasks   []state.TaskID
 }
 
 // Stats returns the counts of this moment.
 func (m *Metrics) Stats() Stats {
 	s := Stats{
 		Processed: m.counts.processed.Load(), DeadLetters: m.counts.dead.Load(), Commits: m.counts.commits.Load(),
-		Restored: m.counts.restored.Load(), Wiped: m.counts.wipes.Load(),
+		Restored: m.counts.restored.Load(), Wiped: m.counts.wipes.Load(), Rewinds: m.counts.rewinds.Load(),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -162,4 +166,9 @@ func (m *Metrics) restored(n int, left int64) {
 func (m *Metrics) wiped() {
 	m.counts.wipes.Add(1)
 	m.wipes.Inc()
+}
+
+func (m *Metrics) rewound() {
+	m.counts.rewinds.Add(1)
+	m.rewinds.Inc()
 }

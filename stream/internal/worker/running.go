@@ -71,7 +71,7 @@ func (r *running) add(b client.Batch) error {
 	if in == nil {
 		return nil
 	}
-	in.end = b.HighWatermark
+	in.end = b.End
 	if b.Next > in.next {
 		in.next = b.Next
 		r.dirty = true
@@ -138,6 +138,15 @@ func (r *running) run(limit int, now time.Time) (int, error) {
 		r.dirty = true
 	}
 	return n, err
+}
+
+// uncommittedBytes is about what a commit would write.
+func (r *running) uncommittedBytes() int64 {
+	n := r.sink.bytes
+	if r.state != nil {
+		n += r.state.OpenBytes()
+	}
+	return n
 }
 
 // positions calls f with the next offset to read of each input whose position is known.

@@ -10,7 +10,7 @@ import (
 type Sink struct {
 	to    *client.Sink
 	ctx   context.Context // of the worker: ends when the worker gives up
-	bytes int             // of outputs since the last commit
+	bytes int64           // of outputs since the last commit
 	dead  int64           // dead letters since the last commit
 }
 
@@ -18,7 +18,7 @@ type Sink struct {
 // producer's buffers are full. An error that wraps client.ErrRecordTooLarge is this record's alone.
 func (s *Sink) Emit(o client.Output) error {
 	_, err := s.to.Send(s.ctx, o)
-	s.bytes += len(o.Key) + len(o.Value)
+	s.bytes += int64(len(o.Key) + len(o.Value))
 	return err
 }
 

@@ -33,6 +33,9 @@ type Worker struct {
 	lastCommit time.Time
 	pollTime   time.Duration // how long the next poll may wait
 	closing    bool
+	// lapsed are the partitions of tasks that were dropped without a commit and that the group has not taken away: to be
+	// opened again.
+	lapsed map[string][]int32
 
 	// ctx ends when the worker gives up what it holds; the caller's context only asks it to finish.
 	ctx    context.Context
@@ -93,13 +96,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	cfg.Group = w.cfg.App
 	cfg.Logger = w.cfg.Logger
 	cfg.Sets = taskSets(w.cfg.Subs)
+	if w.cfg.AtLeastOnce {
+		cfg.TransactionalID = ""
+	}
 	cfg.Assigned, cfg.Revoked, cfg.Lost, cfg.Resume = w.assigned, w.revoked, w.lost, w.resume
 	w.running, w.wake = context.WithCancelCause(ctx)
 	defer w.wake(nil)
 	if err := w.open(cfg); err != nil {
 		return err
 	}
-	defer w.client.Close()
+	defer w.closeClient()
 
 	defer w.limitShutdown(ctx)()
 	err := w.loop(w.running)
@@ -119,12 +125,24 @@ func (w *Worker) open(cfg client.Config) (err error) {
 	if w.client, err = client.Open(cfg); err != nil {
 		return err
 	}
-	w.committer = &atLeastOnce{client: w.client, cfg: &w.cfg}
+	if w.cfg.AtLeastOnce {
+		w.committer = &atLeastOnce{client: w.client, cfg: &w.cfg}
+	} else {
+		w.committer = &exactlyOnce{client: w.client, cfg: &w.cfg}
+	}
 	w.watch = newWatch(w.cfg.Subs)
 	if w.cfg.StopAtEnd || w.cfg.InputsDone != nil {
 		w.stop = newStopper(w)
 	}
 	return nil
+}
+
+// closeClient leaves the group. A cluster that did not answer in time is not asked to end a transaction either.
+func (w *Worker) closeClient() {
+	if w.ctx.Err() != nil {
+		w.client.Abort()
+	}
+	w.client.Close()
 }
 
 // limitShutdown makes the worker give up ShutdownTimeout after ctx has ended: whatever waits for the cluster then
@@ -156,8 +174,14 @@ func (w *Worker) limitShutdown(ctx context.Context) (stop func()) {
 func (w *Worker) loop(ctx context.Context) error {
 	for {
 		polled, err := w.round(ctx)
+		if errors.Is(err, client.ErrAborted) {
+			err = w.rewind(err)
+		}
 		if err == nil {
 			err = w.callbackError()
+		}
+		if err == nil {
+			err = w.reopen(ctx)
 		}
 		if err == nil {
 			err = w.watch.step(ctx, w.client.Admin())
@@ -233,6 +257,12 @@ func (w *Worker) runTasks() error {
 		w.cfg.Metrics.processed(r.id, n)
 		return err
 	}
+	if len(ready) == 0 {
+		return nil
+	}
+	if err := w.committer.begin(w.ctx); err != nil {
+		return err
+	}
 	if len(ready) == 1 {
 		return run(ready[0])
 	}
@@ -269,21 +299,28 @@ func (w *Worker) throttle() {
 
 // commitDue reports whether there is something to commit and it is time.
 func (w *Worker) commitDue() bool {
-	bytes, records, dirty := 0, 0, false
+	bytes, records, dirty := int64(0), 0, false
+	drained, processed := w.committer.prompt(), false
 	for _, r := range w.order {
 		dirty = dirty || r.dirty
-		bytes += r.sink.bytes
+		drained = drained && !r.full
+		processed = processed || r.processed > 0
+		bytes += r.uncommittedBytes()
 		records += max(r.sink.to.Sent(), r.processed)
 	}
 	if !dirty {
 		return false
 	}
-	return time.Since(w.lastCommit) >= w.cfg.CommitInterval ||
-		bytes >= w.cfg.MaxUncommittedBytes || records >= w.cfg.MaxUncommittedRecords
+	if time.Since(w.lastCommit) >= w.cfg.CommitInterval ||
+		bytes >= int64(w.cfg.MaxUncommittedBytes) || records >= w.cfg.MaxUncommittedRecords {
+		return true
+	}
+	// Positions that moved past the end of a transaction, and nothing else, can wait.
+	return drained && processed && w.client.Buffered() == 0
 }
 
-// commit makes permanent what the tasks did. If the group has given our partitions away, it drops the tasks and
-// reports no error: the group will hand us others.
+// commit makes permanent what the tasks did. If that fails in a way that doing it again remedies, the tasks are dropped and
+// no error is reported.
 func (w *Worker) commit(ctx context.Context) error {
 	var dirty []*running
 	for _, r := range w.order {
@@ -296,9 +333,8 @@ func (w *Worker) commit(ctx context.Context) error {
 		return nil
 	}
 	err := w.committer.commit(ctx, dirty, w.groupOffsets(dirty))
-	if errors.Is(err, client.ErrFenced) {
-		w.cfg.Logger.Warn("the group gave the partitions of this instance away, dropping what is not committed", "app", w.cfg.App, "err", err)
-		return w.closeTasks()
+	if errors.Is(err, client.ErrFenced) || errors.Is(err, client.ErrAborted) {
+		return w.rewind(err)
 	}
 	if err != nil {
 		return errors.Join(err, context.Cause(w.ctx))
@@ -359,7 +395,11 @@ func (w *Worker) finish() error {
 			break // what is left waits for another input
 		}
 		before = queued
-		if err := w.runTasks(); err != nil {
+		err := w.runTasks()
+		if errors.Is(err, client.ErrAborted) {
+			return w.rewind(err) // the next run does it again
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -388,8 +428,18 @@ func (w *Worker) setTasks(tasks map[state.TaskID]*running) {
 
 // closeTasks drops the tasks and what they have not committed.
 func (w *Worker) closeTasks() error {
+	return w.release(func(*running) bool { return true })
+}
+
+// release closes some of the tasks and drops what they have not committed.
+func (w *Worker) release(wanted func(*running) bool) error {
 	var errs []error
+	kept := make(map[state.TaskID]*running)
 	for _, r := range w.order {
+		if !wanted(r) {
+			kept[r.id] = r
+			continue
+		}
 		for _, in := range r.inputs {
 			if in.paused || in.ended {
 				w.client.Unpause(in.topic, r.id.Partition)
@@ -399,7 +449,7 @@ func (w *Worker) closeTasks() error {
 			errs = append(errs, fmt.Errorf("worker: close task %s: %w", r.id, err))
 		}
 	}
-	w.setTasks(make(map[state.TaskID]*running))
+	w.setTasks(kept)
 	return errors.Join(errs...)
 }
 

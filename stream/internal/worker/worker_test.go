@@ -67,7 +67,7 @@ func (q *queueTask) Offsets() map[string]int64 { return q.next }
 func (q *queueTask) StreamTime() int64         { return 0 }
 
 func batch(topic string, next int64, offsets ...int64) client.Batch {
-	b := client.Batch{Topic: topic, Next: next, HighWatermark: next}
+	b := client.Batch{Topic: topic, Next: next, End: next}
 	for _, o := range offsets {
 		b.Records = append(b.Records, client.Record{Offset: o})
 	}
