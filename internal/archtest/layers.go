@@ -67,7 +67,7 @@ var layers = []place{
 	{path: "apps/dedup/...", layer: roof, beside: []string{"apps/internal/..."}},
 	{path: "apps/frauddetect/...", layer: roof, beside: []string{"apps/internal/..."}},
 	{path: "cmd/riffle/...", layer: roof},
-	{path: "internal/e2e", layer: roof, beside: []string{"apps/dedup/...", "apps/frauddetect/...", "cmd/riffle/..."}}, // tests them as a whole
+	{path: "internal/e2e/...", layer: roof, beside: []string{"apps/dedup/...", "apps/frauddetect/...", "cmd/riffle/..."}}, // tests them as a whole
 }
 
 // bridgeUser is the one package that imports the bridge: the DSL's Embedded.

@@ -17,22 +17,27 @@ var programs = map[string]func() (string, error){
 	"riffle":      build("./cmd/riffle"),
 	"frauddetect": build("./apps/frauddetect"),
 	"dedup":       build("./apps/dedup"),
+	"bank":        buildAs("bank", "-tags", "failpoints", "./internal/e2e/bank/run"),
 }
 
 var buildDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "riffle-e2e-") })
 
-func build(pkg string) func() (string, error) {
+func build(pkg string) func() (string, error) { return buildAs(filepath.Base(pkg), pkg) }
+
+// buildAs builds a package, the last of args, into a program of the given name.
+func buildAs(name string, args ...string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		dir, err := buildDir()
 		if err != nil {
 			return "", err
 		}
-		cmd := exec.Command("go", "build", "-o", dir, pkg)
+		file := filepath.Join(dir, name)
+		cmd := exec.Command("go", append([]string{"build", "-o", file}, args...)...)
 		cmd.Dir = repoRoot()
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+			return "", fmt.Errorf("go build %s: %w\n%s", strings.Join(args, " "), err, out)
 		}
-		return filepath.Join(dir, filepath.Base(pkg)), nil
+		return file, nil
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/riffle-stream/riffle/internal/failpoint"
 	"github.com/riffle-stream/riffle/state"
 )
 
@@ -167,6 +168,7 @@ func (t *task) write(f *state.Frozen) error {
 	if err := p.wait(); err != nil {
 		return err
 	}
+	failpoint.Hit("checkpoint-data")
 	last := t.db.writer.batch()
 	defer last.txn.Discard()
 	for i, spec := range t.specs {
@@ -176,7 +178,11 @@ func (t *task) write(f *state.Frozen) error {
 			return err
 		}
 	}
-	return t.db.writer.write(last)
+	if err := t.db.writer.write(last); err != nil {
+		return err
+	}
+	failpoint.Hit("checkpoint-positions")
+	return nil
 }
 
 // checkSpace returns an error that matches ErrNoSpace if the disk has not enough room

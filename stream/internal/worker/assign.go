@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/riffle-stream/riffle/internal/failpoint"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream/internal/client"
 )
@@ -104,6 +105,7 @@ func (w *Worker) openTasks(ctx context.Context, partitions map[string][]int32) (
 		}
 	}
 	restored, err := w.restore(ctx, tasks)
+	failpoint.Hit("restored")
 	if err == nil {
 		err = w.checkInputs(ctx, restored)
 	}
