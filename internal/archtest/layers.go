@@ -44,6 +44,7 @@ var layers = []place{
 	{path: "broker/record", layer: brokerTower, floor: 1},
 	{path: "broker/catalog", layer: brokerTower, floor: 2},
 	{path: "broker/commitlog", layer: brokerTower, floor: 2},
+	{path: "broker/group/consumer", layer: brokerTower, floor: 2},
 	{path: "broker", layer: brokerTower, floor: 3},
 	{path: "broker/brokertest", layer: brokerTower, floor: 4},
 

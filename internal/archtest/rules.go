@@ -7,6 +7,7 @@ import "strings"
 // and seed.
 var pure = []string{
 	"broker/group",
+	"broker/group/consumer",
 	"broker/producer",
 	"broker/record",
 	"state/changelog",
