@@ -284,35 +284,34 @@ func listOffsetsRequest(version int16, times ...int64) *kmsg.ListOffsetsRequest 
 	return req
 }
 
-// Times are found across segments, and again after a restart.
+// Assertion 19, continued: times are found across segments, and again after a restart.
 func TestListOffsetsAcrossSegments(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	b := brokertest.Start(t, brokertest.Dir(dir))
-	r := dial(t, b, "memory")
-	r.create("orders", 1, "segment.bytes", "1048576")
-	const batches = 40 // 100 KiB each
-	for i := range batches {
-		if p := r.produce("orders", batch(int64(i)*10, strings.Repeat("x", 100<<10), "y")); p.ErrorCode != 0 {
-			t.Fatalf("produce: %d", p.ErrorCode)
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		dir := t.TempDir()
+		r := start(brokertest.Dir(dir))
+		r.create("orders", 1, "segment.bytes", "1048576")
+		const batches = 40 // 100 KiB each
+		for i := range batches {
+			r.mustProduce("orders", batch(int64(i)*10, strings.Repeat("x", 100<<10), "y"))
 		}
-	}
-	check := func() {
-		t.Helper()
-		for i := range int64(batches) {
-			p := do[*kmsg.ListOffsetsResponse](r, listOffsetsRequest(7, i*10+1)).Topics[0].Partitions[0]
-			if want := 2*i + 1; p.ErrorCode != 0 || p.Offset != want {
-				t.Errorf("time %d: offset %d, error %d, want %d", i*10+1, p.Offset, p.ErrorCode, want)
+		check := func() {
+			t.Helper()
+			for i := range int64(batches) {
+				p := do[*kmsg.ListOffsetsResponse](r, listOffsetsRequest(7, i*10+1)).Topics[0].Partitions[0]
+				if want := 2*i + 1; p.ErrorCode != 0 || p.Offset != want {
+					t.Errorf("time %d: offset %d, error %d, want %d", i*10+1, p.Offset, p.ErrorCode, want)
+				}
+			}
+			for i := range int64(2 * batches) {
+				if got := offsets(t, r.fetch("orders", i).RecordBatches); len(got) == 0 || got[0] != i/2*2 {
+					t.Errorf("fetch at %d: batches %v", i, fmt.Sprint(got))
+				}
 			}
 		}
-		for i := range int64(2 * batches) {
-			if got := offsets(t, r.fetch("orders", i).RecordBatches); len(got) == 0 || got[0] != i/2*2 {
-				t.Errorf("fetch at %d: batches %v", i, fmt.Sprint(got))
-			}
-		}
-	}
-	check()
-	brokertest.Stop(t, b)
-	r = dial(t, brokertest.Start(t, brokertest.Dir(dir)), "memory")
-	check()
+		check()
+		brokertest.Stop(t, r.b)
+		r = start(brokertest.Dir(dir))
+		check()
+	})
 }

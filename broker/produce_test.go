@@ -1,15 +1,18 @@
 package broker_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/riffle-stream/riffle/broker/brokertest"
@@ -85,6 +88,44 @@ func TestProduceVersions(t *testing.T) {
 		req.Topics[0].TopicID = [16]byte{5}
 		if code := do[*kmsg.ProduceResponse](r, req).Topics[0].Partitions[0].ErrorCode; code != 100 {
 			t.Errorf("unknown topic id: error %d, want 100", code)
+		}
+	})
+}
+
+// Assertion 3, continued: the broker stores what it is given, in whatever codec.
+func TestCodecsAreKept(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		r := start()
+		r.create("orders", 1)
+		for codec, c := range map[record.Codec]kgo.CompressionCodec{
+			record.None: kgo.NoCompression(), record.Gzip: kgo.GzipCompression(), record.Snappy: kgo.SnappyCompression(),
+			record.LZ4: kgo.Lz4Compression(), record.Zstd: kgo.ZstdCompression(),
+		} {
+			compressor, err := kgo.DefaultCompressor(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain := batch(1, strings.Repeat("the same again ", 100), "b")
+			sent := slices.Clone(plain[:record.HeaderLen])
+			if codec == record.None {
+				sent = plain
+			} else {
+				payload, _ := compressor.Compress(new(bytes.Buffer), plain.Payload())
+				sent = append(sent, payload...)
+				binary.BigEndian.PutUint32(sent[8:], uint32(len(sent)-12))
+				binary.BigEndian.PutUint16(sent[21:], uint16(codec))
+				reseal(sent)
+			}
+			base := r.mustProduce("orders", slices.Clone(sent))
+			stored, _, err := record.Next(r.fetch("orders", base).RecordBatches)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The base offset and the leader epoch are the broker's.
+			if got := stored.Attributes().Codec(); got != codec || !bytes.Equal(stored[16:], sent[16:]) {
+				t.Errorf("%s: stored as %s, or otherwise than it was sent", codec, got)
+			}
 		}
 	})
 }
@@ -225,8 +266,8 @@ func TestInitProducerID(t *testing.T) {
 	})
 }
 
-// Assertions 27, 28, 29 and 31: the last five batches of a producer may be repeated,
-// also over a restart, and none may be left out.
+// Assertions 27, 28, 29, 30 and 31: the last five batches of a producer may be
+// repeated, also over a restart or a kill, and none may be left out.
 func TestIdempotence(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
@@ -257,6 +298,13 @@ func TestIdempotence(t *testing.T) {
 		brokertest.Stop(t, r.b)
 		r = start(brokertest.FS(fsys))
 		repeats()
+		// A kill, with whatever part of what was not flushed.
+		rng := rand.New(rand.NewPCG(30, 30))
+		for _, percent := range []int{0, 50, 100} {
+			fsys = fsys.CrashClone(percent, rng)
+			r = start(brokertest.FS(fsys))
+			repeats()
+		}
 
 		want("next after the gap", sequenced(1, 0, 12, 2), 0, 12)
 		want("new epoch not at 0", sequenced(1, 1, 5, 1), 45, -1)

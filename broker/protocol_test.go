@@ -245,6 +245,34 @@ func checkNodes(t *testing.T, r *raw, resp *kmsg.MetadataResponse) {
 	}
 }
 
+// Assertion 8, continued: coordinators are among the nodes, too, under the same
+// address.
+func TestCoordinatorsAreNodesOfMetadata(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		r := start(brokertest.With(func(c *broker.Config) { c.NodeID = 7 }))
+		node := do[*kmsg.MetadataResponse](r, at(9, kmsg.NewPtrMetadataRequest())).Brokers[0]
+		for v := int16(0); v <= 6; v++ {
+			for kind, key := range map[int8]string{0: "a group", 1: "a transactional id"} {
+				if kind == 1 && v == 0 {
+					continue // v0 knows groups only
+				}
+				req := at(v, kmsg.NewPtrFindCoordinatorRequest())
+				req.CoordinatorType, req.CoordinatorKey, req.CoordinatorKeys = kind, key, []string{key}
+				resp := do[*kmsg.FindCoordinatorResponse](r, req)
+				id, host, port, code := resp.NodeID, resp.Host, resp.Port, resp.ErrorCode
+				if v >= 4 {
+					c := resp.Coordinators[0]
+					id, host, port, code = c.NodeID, c.Host, c.Port, c.ErrorCode
+				}
+				if code != 0 || id != node.NodeID || host != node.Host || port != node.Port {
+					t.Errorf("v%d, coordinator of %s: error %d, node %d at %s:%d, want node %d at %s:%d", v, key, code, id, host, port, node.NodeID, node.Host, node.Port)
+				}
+			}
+		}
+	})
+}
+
 func TestMetadataCreatesTopicsOnlyIfTold(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {

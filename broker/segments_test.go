@@ -76,3 +76,32 @@ broker_partition_log_segments{partition="0",topic=%q} %d
 		}
 	})
 }
+
+// Assertion 22, continued: above retention.bytes the oldest segments go, and a compacted
+// topic keeps its own.
+func TestRetentionBySize(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		r := start(brokertest.With(func(c *broker.Config) { c.RetentionInterval = 10 * time.Millisecond }))
+		r.create("kept", 1, "cleanup.policy", "compact", "segment.bytes", "1048576", "retention.bytes", "1")
+		r.create("orders", 1, "segment.bytes", "1048576")
+		now := time.Now().UnixMilli()
+		for range 5 { // of 500 KiB: two in a segment
+			r.mustProduce("orders", batch(now, strings.Repeat("x", 500<<10)))
+			r.mustProduce("kept", keyedBatch("k", strings.Repeat("x", 500<<10)))
+		}
+		// The segments hold 0 and 1, 2 and 3, 4: what is behind the first is 1,500 KiB.
+		do[*kmsg.IncrementalAlterConfigsResponse](r, at(1, incremental("orders", "retention.bytes=1536000")))
+		for r.listOffset("orders", -2) == 0 { // or the connection's deadline passes
+		}
+		if got := r.listOffset("orders", -2); got != 2 {
+			t.Errorf("the earliest offset is %d, want 2: only whole segments go, and not below the limit", got)
+		}
+		if code := r.fetch("orders", 1).ErrorCode; code != kerr.OffsetOutOfRange.Code {
+			t.Errorf("fetch below the log start: error %d, want 1", code)
+		}
+		if got := r.listOffset("kept", -2); got != 0 {
+			t.Errorf("the compacted topic begins at %d, want 0", got)
+		}
+	})
+}

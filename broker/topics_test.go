@@ -141,38 +141,39 @@ func TestDeleteTopics(t *testing.T) {
 	})
 }
 
-// A topic that is made again under its old name is another topic, and clients that
-// hold the old id are told.
+// Assertion 9: a topic that is made again under its old name is another topic, and
+// clients that hold the old id are told.
 func TestTopicIDs(t *testing.T) {
 	t.Parallel()
-	fsys := vfs.NewMem()
-	b := brokertest.Start(t, brokertest.FS(fsys))
-	r := dial(t, b, "memory")
-	id := r.create("orders", 1)
-	brokertest.Stop(t, b)
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		fsys := vfs.NewMem()
+		r := start(brokertest.FS(fsys))
+		id := r.create("orders", 1)
+		brokertest.Stop(t, r.b)
 
-	r = dial(t, brokertest.Start(t, brokertest.FS(fsys)), "memory")
-	byID := func(id [16]byte) int16 {
-		req := at(13, fetchRequest("orders", 0))
-		req.Topics[0].TopicID = id
-		return do[*kmsg.FetchResponse](r, req).Topics[0].Partitions[0].ErrorCode
-	}
-	if code := byID(id); code != 0 {
-		t.Errorf("fetch by id after a restart: error %d", code)
-	}
-	del := at(1, kmsg.NewPtrDeleteTopicsRequest())
-	del.TopicNames = []string{"orders"}
-	do[*kmsg.DeleteTopicsResponse](r, del)
-	again := r.create("orders", 1)
-	if again == id {
-		t.Errorf("the new topic has the old one's id %x", id)
-	}
-	if code := byID(id); code != kerr.UnknownTopicID.Code {
-		t.Errorf("fetch by the old id: error %d, want %d", code, kerr.UnknownTopicID.Code)
-	}
-	if code := byID(again); code != 0 {
-		t.Errorf("fetch by the new id: error %d", code)
-	}
+		r = start(brokertest.FS(fsys))
+		byID := func(id [16]byte) int16 {
+			req := at(13, fetchRequest("orders", 0))
+			req.Topics[0].TopicID = id
+			return do[*kmsg.FetchResponse](r, req).Topics[0].Partitions[0].ErrorCode
+		}
+		if code := byID(id); code != 0 {
+			t.Errorf("fetch by id after a restart: error %d", code)
+		}
+		del := at(1, kmsg.NewPtrDeleteTopicsRequest())
+		del.TopicNames = []string{"orders"}
+		do[*kmsg.DeleteTopicsResponse](r, del)
+		again := r.create("orders", 1)
+		if again == id {
+			t.Errorf("the new topic has the old one's id %x", id)
+		}
+		if code := byID(id); code != kerr.UnknownTopicID.Code {
+			t.Errorf("fetch by the old id: error %d, want %d", code, kerr.UnknownTopicID.Code)
+		}
+		if code := byID(again); code != 0 {
+			t.Errorf("fetch by the new id: error %d", code)
+		}
+	})
 }
 
 func TestDescribeConfigs(t *testing.T) {

@@ -149,7 +149,7 @@ func (c *cleaner) rewrite(b record.Batch, payload []byte) (record.Batch, error) 
 	if fresh {
 		horizon = c.now + c.spec.DeleteRetention.Milliseconds()
 	}
-	if tombstones > 0 && horizon > c.now && (c.horizon == 0 || horizon < c.horizon) {
+	if tombstones > 0 && horizon >= c.now && (c.horizon == 0 || horizon < c.horizon) {
 		c.horizon = horizon
 	}
 	switch {
