@@ -86,6 +86,29 @@ func TestBuildMistakes(t *testing.T) {
 			`stream: merge of "lines": a stream of another builder`,
 			`stream: merge of "lines": a stream of no builder`,
 		}},
+		{"tables", func(b *stream.Builder) {
+			b.From(lines).To(words)
+			b.Table(lines)
+			b.Table(others)
+			b.TableIn(others, textStore("elsewhere"))
+			b.From(words).Reduce(textStore("last"), nil)
+			b.Table(others).Rekey("", serde.String, noSerde, (func(string, string) string)(nil)).
+				Reduce(textStore("last"), func(a, _ string) string { return a }, nil)
+			b.From(words).Cogroup((func(a, v string) string)(nil)).
+				With(stream.NewBuilder("other").From(words), func(a, _ string) string { return a }).
+				Aggregate(textStore("cogroup"))
+		}, []string{
+			`stream: topic "lines" is read as a stream and as a table, and its value type string has no room for a tombstone: take the stream from the table (Table.Stream)`,
+			`stream: table "others": its topic is kept in store "others" and in store "elsewhere": a topic is one table`,
+			`stream: reduce "last": the function is nil`,
+			`stream: rekey below "others" has no name`,
+			`stream: rekey "": the function is nil`,
+			`stream: rekey "": value: serde: "" has no Encode or no Decode function`,
+			`stream: reduce "last": the function is nil`,
+			`stream: cogroup of "words": a stream of another builder`,
+			`stream: cogroup "cogroup": the function is nil`,
+			`stream: two steps have the name "last" (reduce and reduce): a name stands for one step`,
+		}},
 		{"stores", func(b *stream.Builder) {
 			b.From(lines).
 				Process("a", count, totals, nil).

@@ -16,7 +16,10 @@
 //     may fail. [Stream.Process] can do everything, with stores; [Stream.ProcessWith] has timers and punctuation too.
 //   - [Stream.Rekey] is the only operator that gives a record a new key. If a step with a store follows, the records
 //     travel through a repartition topic first, so that all records of a key meet in one task.
-//   - Every step with a name in a topic (Process, Rekey, stores) is named by the user. Inserting a step renames
+//   - A [Table] is of each key the latest value: of a topic ([Builder.Table]), or what [Stream.Count],
+//     [Stream.Reduce], [Stream.Aggregate] and [Stream.Cogroup] make of a stream. What flows between its operators
+//     are changes. [Table.Rekey] regroups its rows for another aggregate.
+//   - Every step with a name in a topic (Process, Rekey, aggregates, stores) is named by the user. Inserting a step renames
 //     nothing that is kept.
 //   - A [Topology] is what [Builder.Build] makes of it, once it found no mistake. Its text ([Topology.String]) is
 //     stable: use it as a golden test.

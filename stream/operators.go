@@ -110,12 +110,16 @@ func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 
 // To writes the stream to a topic. It ends a chain; the stream itself can be used on.
 func (s Stream[K, V]) To(t Topic[K, V]) {
-	if err := t.valid(); err != nil {
-		s.b.mistake("to: topic %q: %w", t.Name, err)
-	}
-	n := s.b.add(graph.Node{
-		Kind: graph.Sink, Op: "to", Name: t.Name, Topic: t.Name, Serdes: t.serdes(),
-		Inputs: []graph.Edge{s.port.edge()}, Leaf: true,
-	})
+	n := s.b.sink(t, s.port.edge())
 	s.consume(func(in *instance) handler[K, V] { return sink(in.frame, n.ID, t) })
+}
+
+// sink adds a step that writes a topic.
+func (b *Builder) sink[K, V any](t Topic[K, V], from graph.Edge) *graph.Node {
+	if err := t.valid(); err != nil {
+		b.mistake("to: topic %q: %w", t.Name, err)
+	}
+	return b.add(graph.Node{
+		Kind: graph.Sink, Op: "to", Name: t.Name, Topic: t.Name, Serdes: t.serdes(), Inputs: []graph.Edge{from}, Leaf: true,
+	})
 }

@@ -38,7 +38,7 @@ func (s Stream[K, V]) ProcessWith[K2, V2 any](name string, p Processor[K, V, K2,
 	}
 	n := b.add(graph.Node{
 		Kind: graph.Processor, Op: "process", Name: name, Inputs: []graph.Edge{s.port.edge()},
-		Stores: b.stores(name, stores), Leaf: true,
+		Stores: b.stores(name, stores), Leaf: true, NewKey: true,
 	})
 	for _, d := range p.due {
 		if d.mistake != nil {

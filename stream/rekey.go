@@ -20,17 +20,8 @@ import (
 // differently each time.
 func (s Stream[K, V]) Rekey[K2 any](name string, key serde.Serde[K2], value serde.Serde[V], f func(K, V) K2) Stream[K2, V] {
 	b := s.b
-	if name == "" {
-		b.mistake("rekey below %q has no name", s.port.node.Name)
-	}
-	if f == nil {
-		b.mistake("rekey %q: the function is nil", name)
-	}
 	t := NewTopic(name, key, value)
-	if err := t.valid(); err != nil {
-		b.mistake("rekey %q: %w", name, err)
-	}
-	n := b.add(graph.Node{Kind: graph.Rekey, Op: "rekey", Name: name, Inputs: []graph.Edge{s.port.edge()}})
+	n := b.rekey(name, f == nil, t.valid(), keySerde(key), s.port.edge())
 	out := newPort[K2, V](n, "")
 	s.consume(func(in *instance) handler[K, V] {
 		next := out.open
@@ -41,6 +32,20 @@ func (s Stream[K, V]) Rekey[K2 any](name string, key serde.Serde[K2], value serd
 	})
 	b.opens[n.ID] = func(in *instance) task.Source { return newSource(in, t.named(n.Topic), out) }
 	return Stream[K2, V]{b, out}
+}
+
+// rekey adds a step that gives records new keys.
+func (b *Builder) rekey(name string, missing bool, invalid error, key string, from graph.Edge) *graph.Node {
+	if name == "" {
+		b.mistake("rekey below %q has no name", from.From.Name)
+	}
+	if missing {
+		b.mistake("rekey %q: the function is nil", name)
+	}
+	if invalid != nil {
+		b.mistake("rekey %q: %w", name, invalid)
+	}
+	return b.add(graph.Node{Kind: graph.Rekey, Op: "rekey", Name: name, Key: key, Inputs: []graph.Edge{from}})
 }
 
 func rekey[K, V, K2 any](frame *task.Frame, node int, f func(K, V) K2, next handler[K2, V]) handler[K, V] {

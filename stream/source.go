@@ -19,6 +19,7 @@ type source[K, V any] struct {
 	topic    Topic[K, V]
 	rec      rec[K, V] // decoded last
 	nilKey   bool      // K has nil
+	nullPass bool      // null values pass
 	nilValue bool      // V has nil
 	frame    *task.Frame
 	node     int
@@ -27,7 +28,7 @@ type source[K, V any] struct {
 
 func newSource[K, V any](in *instance, t Topic[K, V], p *port[K, V]) *source[K, V] {
 	return &source[K, V]{
-		topic: t, nilKey: isNil[K]() != nil, nilValue: isNil[V]() != nil,
+		topic: t, nilKey: isNil[K]() != nil, nilValue: isNil[V]() != nil, nullPass: p.source.table,
 		frame: in.frame, node: p.node.ID, out: p.open(in),
 	}
 }
@@ -45,7 +46,10 @@ func (s *source[K, V]) Decode(in *client.Record, partition int32) (eventTime int
 		if r.Value, err = s.topic.Value.Decode(in.Value); err != nil {
 			return 0, fmt.Errorf("value: %w", err)
 		}
-	case !s.nilValue:
+	case s.nilValue: // the zero value is null
+	case s.nullPass:
+		r.nullValue = true
+	default:
 		return 0, errNullValue
 	}
 	if len(in.Headers) > 0 {
@@ -73,14 +77,14 @@ func (s *source[K, V]) Process() {
 
 // sink is where a typed record becomes bytes.
 func sink[K, V any](f *task.Frame, node int, t Topic[K, V]) handler[K, V] {
-	nilKey, nilValue := isNil[K](), isNil[V]()
+	null := newNulls[K, V]()
 	return func(r *rec[K, V]) (err error) {
 		f.Enter(node)
 		buf := f.Buffer()
 		out := task.Out{
 			Topic:     t.Name,
-			NullKey:   r.nullKey || nilKey != nil && nilKey(&r.Key),
-			NullValue: nilValue != nil && nilValue(&r.Value),
+			NullKey:   null.noKey(r),
+			NullValue: null.noValue(r),
 			Timestamp: r.Time.UnixMilli(),
 		}
 		if !out.NullKey {

@@ -16,19 +16,11 @@ type Stream[K, V any] struct {
 
 // node adds a step below s that the user did not name, and whose function may be missing.
 func (s Stream[K, V]) node(op string, missing bool) *graph.Node {
-	n := s.b.add(graph.Node{Kind: graph.Processor, Op: op, Inputs: []graph.Edge{s.port.edge()}})
-	if missing {
-		s.b.mistake("%s %q: the function is nil", op, n.Name)
-	}
-	return n
+	return s.b.step(op, missing, s.port.edge())
 }
 
 // consume makes the consumer one that sees what flows.
-func (s Stream[K, V]) consume(consumer func(*instance) handler[K, V]) {
-	if !s.b.built {
-		s.port.consumers = append(s.port.consumers, consumer)
-	}
-}
+func (s Stream[K, V]) consume(consumer func(*instance) handler[K, V]) { s.port.consume(s.b, consumer) }
 
 // From here on every operator is written once, over the whole record and with an error; the public ones in
 // operators.go are thin coats of it.

@@ -133,6 +133,16 @@ func (d *Driver) PipeRecord[K, V any](t stream.Topic[K, V], r stream.Record[K, V
 	d.pipe(t.Name, client.Record{Key: notNil(key), Value: notNil(value), Headers: headers, Timestamp: r.Time.UnixMilli()})
 }
 
+// Delete is Pipe for a null value: a tombstone, if the topic is read as a table.
+func (d *Driver) Delete[K, V any](t stream.Topic[K, V], key K, at time.Time) {
+	d.t.Helper()
+	b, err := t.Key.Encode(nil, key)
+	if err != nil {
+		d.t.Fatalf("delete from %s: key: %v", t.Name, err)
+	}
+	d.pipe(t.Name, client.Record{Key: notNil(b), Timestamp: at.UnixMilli()})
+}
+
 // PipeBytes is Pipe for bytes that no serde would write. A nil key or value is null.
 func (d *Driver) PipeBytes(topic string, key, value []byte, at time.Time) {
 	d.t.Helper()

@@ -63,6 +63,7 @@ func (b *Builder) Build() (*Topology, error) {
 	c.timers()
 	c.ends()
 	c.loops()
+	c.keys()
 	c.repartition()
 	subs := c.subTopologies()
 	c.internalTopics()

@@ -111,11 +111,11 @@ func (c *check) stores() {
 		for _, s := range n.Stores {
 			name := s.Spec.Name
 			if s.Spec.Err != nil {
-				c.errs = append(c.errs, fmt.Errorf("stream: process %q: %w", n.Name, s.Spec.Err))
+				c.errs = append(c.errs, fmt.Errorf("stream: %s %q: %w", n.Op, n.Name, s.Spec.Err))
 				continue
 			}
 			if named[name] {
-				c.mistake("process %q names store %q twice", n.Name, name)
+				c.mistake("%s %q names store %q twice", n.Op, n.Name, name)
 				continue
 			}
 			named[name] = true
@@ -124,8 +124,8 @@ func (c *check) stores() {
 			case !again:
 				seen[name] = use{n, s}
 			case first.store.Type != s.Type || !reflect.DeepEqual(first.store.Spec, s.Spec):
-				c.mistake("store %q of process %q is not the store %q of process %q: use one definition, or give each its own name",
-					name, n.Name, name, first.node.Name)
+				c.mistake("store %q of %s %q is not the store %q of %s %q: use one definition, or give each its own name",
+					name, n.Op, n.Name, name, first.node.Op, first.node.Name)
 			}
 		}
 	}

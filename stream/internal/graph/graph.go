@@ -62,6 +62,8 @@ type Node struct {
 	Fires  []string // stores of timers whose timers call it
 	Leaf   bool     // may stand at the end of a chain: sinks, processors, peeks
 	Serdes string   // of a source or sink, to tell two topics of one name apart
+	Key    string   // of a source or rekey step: the serde of its keys
+	NewKey bool     // a processor that may send records under other keys
 
 	given bool // the name was given by the user
 }

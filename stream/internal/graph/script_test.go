@@ -14,9 +14,9 @@ import (
 // TestScripts builds graphs from text. The one command is
 //
 //	build [app=NAME]
-//	source TOPIC [serdes=S]
-//	process NAME INPUT... [stores=S,S] [fires=S]
-//	rekey NAME INPUT
+//	source TOPIC [serdes=S] [key=S]
+//	process NAME INPUT... [stores=S,S] [fires=S] [newkey]
+//	rekey NAME INPUT [key=S]
 //	filter|map|merge|peek|branch INPUT...     (the user gives these no name)
 //	to TOPIC INPUT... [serdes=S]
 //
@@ -71,6 +71,10 @@ func parse(t *testing.T, app, script string) *Builder {
 			switch {
 			case option && key == "serdes":
 				n.Serdes = value
+			case option && key == "key":
+				n.Key = value
+			case word == "newkey":
+				n.NewKey = true
 			case option && key == "stores":
 				for s := range strings.SplitSeq(value, ",") {
 					n.Stores = append(n.Stores, parseStore(s))

@@ -129,8 +129,8 @@ func (c *check) joinByStore(p parts) {
 				continue
 			}
 			if c.feeds(p, user, n) || c.feeds(p, n, user) {
-				c.mistake("store %q is used by two sub-topologies, in process %q and process %q, with a repartition topic between them: give each its own store",
-					s.Spec.Name, user.Name, n.Name)
+				c.mistake("store %q is used by two sub-topologies, in %s %q and %s %q, with a repartition topic between them: give each its own store",
+					s.Spec.Name, user.Op, user.Name, n.Op, n.Name)
 				continue
 			}
 			p.join(user.ID, n.ID)

@@ -1,0 +1,170 @@
+package streamtest_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/riffle-stream/riffle/serde"
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream"
+	"github.com/riffle-stream/riffle/stream/streamtest"
+)
+
+// The topics of the scripts. All keys and values are text.
+var (
+	leftTopic  = stream.NewTopic("left", serde.String, serde.String)
+	rightTopic = stream.NewTopic("right", serde.String, serde.String)
+	outTopic   = stream.NewTopic("out", serde.String, serde.String)
+)
+
+func textTable(name string) state.TableStore[string, string] {
+	return state.NewTableStore(name, serde.String, serde.String)
+}
+
+func countTable(name string) state.TableStore[string, int64] {
+	return state.NewTableStore(name, serde.String, serde.Int64)
+}
+
+// shop is the part of a value before the colon: "ams:7" belongs to group ams.
+func shop(_, v string) string {
+	name, _, _ := strings.Cut(v, ":")
+	return name
+}
+
+func number(v string) int64 {
+	_, n, _ := strings.Cut(v, ":")
+	i, _ := strconv.ParseInt(n, 10, 64)
+	return i
+}
+
+// scripted are the topologies that scripts run, by name.
+var scripted = map[string]func(b *stream.Builder){
+	"table": func(b *stream.Builder) { b.Table(leftTopic).To(outTopic) },
+	"filter": func(b *stream.Builder) {
+		b.Table(leftTopic).Filter(func(v string) bool { return v != "small" }).To(outTopic)
+	},
+	"map":    func(b *stream.Builder) { b.Table(leftTopic).Map(strings.ToUpper).To(outTopic) },
+	"stream": func(b *stream.Builder) { b.Table(leftTopic).Stream().To(outTopic) },
+	"changes": func(b *stream.Builder) {
+		b.Table(leftTopic).Changes(func(c stream.Change[string]) string { return fmt.Sprint(c.Old, " to ", c.New) }).To(outTopic)
+	},
+	"materialize": func(b *stream.Builder) {
+		b.Table(leftTopic).Map(strings.ToUpper).Materialize(textTable("upper")).To(outTopic)
+	},
+	"count": func(b *stream.Builder) { decimal(b.From(leftTopic).Count(countTable("n"))).To(outTopic) },
+	"reduce": func(b *stream.Builder) {
+		b.From(leftTopic).Reduce(textTable("longest"), func(a, b string) string { return a + b }).To(outTopic)
+	},
+	"aggregate": func(b *stream.Builder) {
+		decimal(b.From(leftTopic).Aggregate(countTable("sum"), func(n int64, v string) int64 { return n + number(v) })).To(outTopic)
+	},
+	"rekey-count": func(b *stream.Builder) {
+		decimal(b.Table(leftTopic).Rekey("by-shop", serde.String, serde.String, shop).Count(countTable("n"))).To(outTopic)
+	},
+	"rekey-reduce": func(b *stream.Builder) {
+		b.Table(leftTopic).Rekey("by-shop", serde.String, serde.String, shop).
+			Reduce(textTable("members"), func(a, v string) string { return a + "+" + v },
+				func(a, v string) string { return a + "-" + v }).
+			To(outTopic)
+	},
+	"rekey-aggregate": func(b *stream.Builder) {
+		decimal(b.Table(leftTopic).Rekey("by-shop", serde.String, serde.String, shop).
+			Aggregate(countTable("sum"), func(n int64, v string) int64 { return n + number(v) },
+				func(n int64, v string) int64 { return n - number(v) })).
+			To(outTopic)
+	},
+	"cogroup": func(b *stream.Builder) {
+		b.From(leftTopic).Cogroup(func(a, v string) string { return a + "L" + v }).
+			With(b.From(rightTopic), func(a, v string) string { return a + "R" + v }).
+			Aggregate(textTable("both")).
+			To(outTopic)
+	},
+}
+
+func decimal(t stream.Table[string, int64]) stream.Table[string, string] {
+	return t.Map(func(n int64) string { return strconv.FormatInt(n, 10) })
+}
+
+// TestScripts runs topologies on records that are written as text. The one command is
+//
+//	run topology=NAME [text]
+//	TOPIC KEY VALUE @TIME
+//
+// which prints what each record brings about, as it is written to the topic out: KEY=VALUE@TIME. The value null is a
+// tombstone, the key null no key; TIME is in milliseconds. A line "restart" drops everything but stores and topics. With "text" the
+// topology's text comes first.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			if d.Cmd != "run" {
+				t.Fatalf("unknown command %q", d.Cmd)
+			}
+			var name string
+			d.ScanArgs(t, "topology", &name)
+			define := scripted[name]
+			if define == nil {
+				t.Fatalf("no topology %q", name)
+			}
+			b := stream.NewBuilder("app")
+			define(b)
+			topology, err := b.Build()
+			if err != nil {
+				return err.Error() + "\n"
+			}
+			var out strings.Builder
+			if d.HasArg("text") {
+				fmt.Fprintf(&out, "%s--\n", topology)
+			}
+			driver := streamtest.New(t, topology)
+			for line := range strings.Lines(d.Input) {
+				out.WriteString(scriptLine(t, driver, strings.TrimSpace(line)) + "\n")
+			}
+			return out.String()
+		})
+	})
+}
+
+func scriptLine(t *testing.T, d *streamtest.Driver, line string) string {
+	t.Helper()
+	if line == "restart" {
+		d.Restart()
+		return line
+	}
+	fields := strings.Fields(line)
+	if len(fields) != 4 {
+		t.Fatalf("%q: want TOPIC KEY VALUE @TIME", line)
+	}
+	millis, err := strconv.ParseInt(strings.TrimPrefix(fields[3], "@"), 10, 64)
+	if err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	d.PipeBytes(fields[0], unlessNull(fields[1]), unlessNull(fields[2]), time.UnixMilli(millis))
+	var got []string
+	for _, r := range d.ReadBytes("out") {
+		got = append(got, fmt.Sprintf("%s=%s@%d", orNull(r.Key), orNull(r.Value), r.Time.UnixMilli()))
+	}
+	for _, l := range d.DeadLetters() {
+		got = append(got, fmt.Sprintf("dead letter at %s: %v", l.Node, l.Cause))
+	}
+	return strings.TrimSpace(line + ": " + strings.Join(got, ", "))
+}
+
+func unlessNull(s string) []byte {
+	if s == "null" {
+		return nil
+	}
+	return []byte(s)
+}
+
+func orNull(b []byte) string {
+	if b == nil {
+		return "null"
+	}
+	return string(b)
+}
