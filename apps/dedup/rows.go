@@ -21,7 +21,7 @@ type rowReader struct {
 	scratch []byte
 }
 
-func openRows(o options) (*rowReader, error) {
+func openRows(o rowsOptions) (*rowReader, error) {
 	csv, err := csvfile.Open(o.input, csvfile.Config{})
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func openRows(o options) (*rowReader, error) {
 }
 
 // find looks for the columns that the options name.
-func (r *rowReader) find(o options) (err error) {
+func (r *rowReader) find(o rowsOptions) (err error) {
 	if o.key != nil {
 		if r.key, err = r.Columns(o.key...); err != nil {
 			return fmt.Errorf("--key: %w", err)
