@@ -28,7 +28,7 @@ type handler func(b *Broker, ctx context.Context, c *conn, req kmsg.Request) (km
 // is advertised, as Kafka does since 4.0, because librdkafka before 2.11.1 sends
 // everything uncompressed otherwise; such requests are answered with
 // UNSUPPORTED_VERSION. JoinGroup starts at 0, because librdkafka before 2.11.0
-// takes that for a sign of life. ApiVersions ends at 4: version 5 names the node
+// takes that for a sign of life. SaslHandshake does for the same reason. ApiVersions ends at 4: version 5 names the node
 // that a client expects, which is no use with one node.
 func apis() []api {
 	return []api{
@@ -47,6 +47,8 @@ func apis() []api {
 		{int16(kmsg.ListGroups), 0, 5, handleListGroups},
 		{int16(kmsg.DeleteGroups), 0, 3, handleDeleteGroups},
 		{int16(kmsg.OffsetDelete), 0, 0, handleOffsetDelete},
+		{int16(kmsg.SASLHandshake), 0, 1, handleSaslHandshake},
+		{int16(kmsg.SASLAuthenticate), 0, 2, handleSaslAuthenticate},
 		{int16(kmsg.ApiVersions), 0, 4, handleApiVersions},
 		{int16(kmsg.CreateTopics), 2, 7, handleCreateTopics},
 		{int16(kmsg.DeleteTopics), 1, 6, handleDeleteTopics},
@@ -70,6 +72,8 @@ func apis() []api {
 		{int16(kmsg.IncrementalAlterConfigs), 0, 1, handleIncrementalAlterConfigs},
 		{int16(kmsg.AlterPartitionAssignments), 0, 1, handleAlterPartitionReassignments},
 		{int16(kmsg.ListPartitionReassignments), 0, 0, handleListPartitionReassignments},
+		{int16(kmsg.DescribeUserSCRAMCredentials), 0, 0, handleDescribeUserScramCredentials},
+		{int16(kmsg.AlterUserSCRAMCredentials), 0, 0, handleAlterUserScramCredentials},
 		{int16(kmsg.DescribeCluster), 0, 2, handleDescribeCluster},
 		{int16(kmsg.ListConfigResources), 0, 1, handleListConfigResources},
 		{int16(kmsg.DescribeTopicPartitions), 0, 0, handleDescribeTopicPartitions},

@@ -10,11 +10,17 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/riffle-stream/riffle/broker/access"
 	"github.com/riffle-stream/riffle/broker/catalog"
 	"github.com/riffle-stream/riffle/broker/commitlog"
+	"github.com/riffle-stream/riffle/broker/scram"
 	"github.com/riffle-stream/riffle/internal/memnet"
 	"github.com/riffle-stream/riffle/internal/vfs"
 )
+
+// maxHashing limits the passwords that are checked at a time: each costs milliseconds
+// of a processor, and those who ask have not proved yet who they are.
+const maxHashing = 8
 
 // lockFile is held for as long as a broker uses its directory.
 const lockFile = "LOCK"
@@ -33,6 +39,11 @@ type Broker struct {
 	metrics  *metrics
 	cleaner  *cleaner
 	apis     map[int16]api
+
+	access      *access.Store
+	logins      *logins
+	hashing     *semaphore.Weighted // passwords that are checked at a time
+	decoySecret []byte              // see scram.Decoy
 
 	memory  *semaphore.Weighted // bytes of requests under way
 	fetches fetchMemory         // bytes of fetch responses under way
@@ -72,12 +83,15 @@ func Start(cfg Config) (*Broker, error) {
 		apis:           apisByKey(),
 		metrics:        newMetrics(),
 		memory:         semaphore.NewWeighted(cfg.MaxRequestMemoryBytes),
-		memoryListener: memoryListener(),
+		memoryListener: memoryListener(cfg.SASL),
 		sessions:       newFetchSessions(cfg),
+		logins:         newLogins(cfg.SASL.MaxLoginsPerSecond),
+		hashing:        semaphore.NewWeighted(maxHashing),
+		decoySecret:    scram.Salt(),
 	}
 	b.fetches.limit = cfg.MaxFetchMemoryBytes
 	b.conns = connections{
-		maxTotal: cfg.MaxConnections, maxPerIP: cfg.MaxConnectionsPerIP,
+		maxTotal: cfg.MaxConnections, maxPerIP: cfg.MaxConnectionsPerIP, maxUnauthenticated: cfg.MaxUnauthenticated,
 		all: map[*conn]struct{}{}, perIP: map[string]int{},
 	}
 	b.cleaner = newCleaner(b)
@@ -114,6 +128,12 @@ func (b *Broker) open() (err error) {
 		return fmt.Errorf("broker: open %s: %w", b.dirName(), err)
 	}
 	b.pids.catalog = b.catalog
+	if b.access, err = access.Open(b.fsys); err != nil {
+		return fmt.Errorf("broker: open %s: %w", b.dirName(), err)
+	}
+	if err := b.makeUsers(); err != nil {
+		return err
+	}
 	b.flusher = commitlog.NewFlusher(commitlog.FlusherConfig{FlushedFunc: b.metrics.flushed, Logger: b.cfg.Logger})
 	b.undo(func() error { b.flusher.Close(); return nil })
 	if b.topics, err = openTopics(b); err != nil {

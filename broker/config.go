@@ -24,16 +24,19 @@ type Config struct {
 
 	// NodeID is the broker's id in metadata. The default is 1.
 	NodeID int32
-	// Listen are the TCP addresses to listen on, host:port; port 0 picks a free one.
-	// Empty means none.
+	// Listen are the TCP addresses to listen on, [protocol://]host:port; port 0 picks a
+	// free one. The protocols are Kafka's security protocols: plaintext, the default,
+	// and sasl_plaintext. Empty means none.
 	Listen []string
 	// Advertise are the addresses that clients are told to connect to, one for each
 	// of Listen. Where one is missing or empty it is the address that is listened
 	// on or, if that is a wildcard, the one by which the client came.
 	Advertise []string
-	// AllowPlaintext permits addresses that other machines can reach. There is no
-	// encryption and no authentication on them.
+	// AllowPlaintext permits addresses that other machines can reach without
+	// encryption or without authentication.
 	AllowPlaintext bool
+	// SASL tunes how clients of sasl_ listeners prove who they are.
+	SASL SASLConfig
 
 	// AutoCreateTopics makes topics when a client asks for their metadata
 	// (auto.create.topics.enable). Kafka's default is true, ours false: a mistyped
@@ -50,6 +53,9 @@ type Config struct {
 	// address. The defaults are 1,024 and 64. In-memory connections do not count.
 	MaxConnections      int
 	MaxConnectionsPerIP int
+	// MaxUnauthenticated limits the connections whose clients have not proved yet who
+	// they are. The default is 128.
+	MaxUnauthenticated int
 	// MaxFrameBytes limits Produce and Fetch requests, MaxControlFrameBytes all
 	// others. The defaults are 32 MiB and 1 MiB. Larger ones close the connection.
 	MaxFrameBytes        int
@@ -84,6 +90,10 @@ type Config struct {
 	// WriteTimeout ends a connection that does not take up to 1 MiB of its answers
 	// in that time. The default is 30 seconds.
 	WriteTimeout time.Duration
+
+	// HandshakeTimeout ends a connection whose client has not proved by then who it
+	// is. The default is 10 seconds.
+	HandshakeTimeout time.Duration
 
 	// RetentionInterval is how often old segments are looked for
 	// (log.retention.check.interval.ms). The default is 5 minutes.
@@ -147,6 +157,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxPartitionsPerTopic, 10_000)
 	setDefault(&c.MaxConnections, 1024)
 	setDefault(&c.MaxConnectionsPerIP, 64)
+	setDefault(&c.MaxUnauthenticated, 128)
+	setDefault(&c.HandshakeTimeout, 10*time.Second)
 	setDefault(&c.MaxFrameBytes, 32<<20)
 	setDefault(&c.MaxControlFrameBytes, 1<<20)
 	setDefault(&c.MaxRequestMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))
@@ -163,6 +175,7 @@ func (c Config) withDefaults() Config {
 	c.Group = c.Group.withDefaults()
 	c.Cleaner = c.Cleaner.withDefaults()
 	c.Transaction = c.Transaction.withDefaults()
+	c.SASL = c.SASL.withDefaults()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -215,6 +228,8 @@ func (c Config) validate() error {
 		{"MaxPartitionsPerTopic", int64(c.MaxPartitionsPerTopic)},
 		{"MaxConnections", int64(c.MaxConnections)},
 		{"MaxConnectionsPerIP", int64(c.MaxConnectionsPerIP)},
+		{"MaxUnauthenticated", int64(c.MaxUnauthenticated)},
+		{"HandshakeTimeout", int64(c.HandshakeTimeout)},
 		{"MaxFrameBytes", int64(c.MaxFrameBytes)},
 		{"MaxControlFrameBytes", int64(c.MaxControlFrameBytes)},
 		{"MaxFetchBytes", int64(c.MaxFetchBytes)},
@@ -247,5 +262,5 @@ func (c Config) validate() error {
 	bad(c.Group.InitialRebalanceDelay < 0, "Group.InitialRebalanceDelay is %v, must not be negative", c.Group.InitialRebalanceDelay)
 	bad(c.MaxRequestMemoryBytes < int64(max(c.MaxFrameBytes, c.MaxControlFrameBytes)),
 		"MaxRequestMemoryBytes is %d, less than one frame of MaxFrameBytes %d", c.MaxRequestMemoryBytes, c.MaxFrameBytes)
-	return errors.Join(append(errs, c.Cleaner.validate())...)
+	return errors.Join(append(errs, c.Cleaner.validate(), c.SASL.validate())...)
 }

@@ -54,6 +54,9 @@ type conn struct {
 	busy     atomic.Int32 // requests read and not yet answered
 	stopping atomic.Bool
 
+	auth          authentication
+	handshakeEnds time.Time // immutable: see Config.HandshakeTimeout
+
 	// The rest belongs to the goroutine of work.
 	client  string // id that the request under way states
 	out     []byte // answers are encoded here
@@ -67,7 +70,12 @@ func newConn(b *Broker, l *listener, nc net.Conn) *conn {
 		b: b, nc: nc, listener: l,
 		logger: b.cfg.Logger.With("client", nc.RemoteAddr().String()),
 		queue:  make(chan *request, b.cfg.MaxQueuedRequests),
+
+		handshakeEnds: time.Now().Add(b.cfg.HandshakeTimeout),
 	}
+	c.auth.required = l.sasl
+	c.auth.done.Store(!l.sasl)
+	c.auth.principal = anonymous
 	c.ctx, c.cancel = context.WithCancel(b.ctx)
 	return c
 }
@@ -125,7 +133,7 @@ func (c *conn) logEnd(part string, err error) {
 		errors.Is(err, io.ErrClosedPipe), errors.Is(err, context.Canceled):
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.logger.Info("broker: connection timed out", "during", part)
-	case errors.Is(err, errPanic), errors.Is(err, errFrame):
+	case errors.Is(err, errPanic), errors.Is(err, errFrame), errors.Is(err, errUnauthenticated), errors.Is(err, errLogin):
 		c.logger.Warn("broker: connection closed", "cause", err)
 	default:
 		c.logger.Info("broker: connection lost", "cause", err)
@@ -136,9 +144,9 @@ func (c *conn) logEnd(part string, err error) {
 func (c *conn) read() error {
 	src := &timedReader{c: c}
 	frames := frameReader{
-		src:     bufio.NewReaderSize(src, readBufferBytes),
-		limit:   c.b.cfg.MaxFrameBytes,
-		control: c.b.cfg.MaxControlFrameBytes,
+		src:   bufio.NewReaderSize(src, readBufferBytes),
+		limit: c.frameLimit,
+		raw:   c.auth.rawTokens.Load,
 		reserve: func(bytes int64) error {
 			err := c.b.memory.Acquire(c.ctx, bytes)
 			src.frameEnds = time.Now().Add(c.b.cfg.FrameTimeout) // waiting was not the client's fault
@@ -177,6 +185,10 @@ func (r *timedReader) Read(p []byte) (int, error) {
 		if between {
 			deadline = time.Now().Add(r.c.b.cfg.IdleTimeout)
 		}
+		ends, pending := r.c.proveWithin()
+		if pending && ends.Before(deadline) {
+			deadline = ends
+		}
 		_ = r.c.nc.SetReadDeadline(deadline)
 		if r.c.stopping.Load() {
 			return 0, errStopping // stop set a deadline that was overwritten above
@@ -189,7 +201,9 @@ func (r *timedReader) Read(p []byte) (int, error) {
 			if r.c.stopping.Load() {
 				return n, errStopping
 			}
-			if n == 0 && between && r.c.busy.Load() > 0 {
+			if _, still := r.c.proveWithin(); n == 0 && pending && !still {
+				continue // it was in time
+			} else if n == 0 && between && !still && r.c.busy.Load() > 0 {
 				continue // not idle: the client waits for an answer
 			}
 		}
@@ -297,6 +311,13 @@ func (c *conn) handle(req *request) (r reply, err error) {
 		}
 	}()
 	r = reply{req: req, began: time.Now()}
+	if req.key == rawToken {
+		r.resp, err = c.handleRawToken(req.frame)
+		return r, err
+	}
+	if err := c.auth.admit(req.key, r.began); err != nil {
+		return r, err
+	}
 	a, served := c.b.apis[req.key]
 	if !served || req.version < a.min || req.version > a.max {
 		if req.key == int16(kmsg.ApiVersions) {
@@ -335,6 +356,9 @@ func (c *conn) finish(r reply) error {
 	if !answer {
 		return nil
 	}
+	if raw, ok := resp.(rawAnswer); ok {
+		return c.write(append(binary.BigEndian.AppendUint32(nil, uint32(len(raw.token))), raw.token...))
+	}
 	frame := appendResponseHeader(c.out[:0], r.req.correlationID, resp)
 	if f, ok := resp.(*fetchResponse); ok {
 		return c.writeFetch(frame, f)
@@ -342,7 +366,7 @@ func (c *conn) finish(r reply) error {
 	frame = resp.AppendTo(frame)
 	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
 	c.keep(frame)
-	return c.write(frame)
+	return errors.Join(c.write(frame), c.auth.failed)
 }
 
 // keep remembers an encoded answer's buffer for the next one.

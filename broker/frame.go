@@ -44,8 +44,8 @@ type request struct {
 // length prefix says.
 type frameReader struct {
 	src      *bufio.Reader
-	limit    int                     // bytes of a Produce or Fetch request
-	control  int                     // bytes of any other request
+	limit    func(key int16) int     // bytes of a request with that key, now
+	raw      func() bool             // frames are messages of SASL, without headers
 	reserve  func(bytes int64) error // waits for the broker's request memory
 	recycled func() []byte           // an old buffer to read into, or nil
 }
@@ -61,20 +61,21 @@ func (f *frameReader) next() (*request, error) {
 		return nil, err
 	}
 	size := int64(int32(binary.BigEndian.Uint32(prefix)))
-	if size < headerStartBytes || size > int64(max(f.limit, f.control)) {
-		return nil, fmt.Errorf("%w: length %d%s", errFrame, size, foreign(prefix))
+	req := &request{key: rawToken}
+	if !f.raw() {
+		if size < headerStartBytes || size > int64(max(f.limit(int16(kmsg.Produce)), f.limit(int16(kmsg.Metadata)))) {
+			return nil, fmt.Errorf("%w: length %d%s", errFrame, size, foreign(prefix))
+		}
+		start, err := f.src.Peek(4 + headerStartBytes)
+		if err != nil {
+			return nil, unexpectedEOF(err)
+		}
+		req.key = int16(binary.BigEndian.Uint16(start[4:]))
+		req.version = int16(binary.BigEndian.Uint16(start[6:]))
+		req.correlationID = int32(binary.BigEndian.Uint32(start[8:]))
 	}
-	start, err := f.src.Peek(4 + headerStartBytes)
-	if err != nil {
-		return nil, unexpectedEOF(err)
-	}
-	req := &request{
-		key:           int16(binary.BigEndian.Uint16(start[4:])),
-		version:       int16(binary.BigEndian.Uint16(start[6:])),
-		correlationID: int32(binary.BigEndian.Uint32(start[8:])),
-	}
-	if !carriesRecords(req.key) && size > int64(f.control) {
-		return nil, fmt.Errorf("%w: length %d of %s is above the limit of %d bytes", errFrame, size, apiName(req.key), f.control)
+	if limit := f.limit(req.key); size < 0 || size > int64(limit) {
+		return nil, fmt.Errorf("%w: length %d of %s is above the limit of %d bytes", errFrame, size, apiName(req.key), limit)
 	}
 	if err := f.reserve(min(size, reserveFirst)); err != nil {
 		return nil, err

@@ -17,7 +17,14 @@ import (
 
 func testFrames(src io.Reader) *frameReader {
 	return &frameReader{
-		src: bufio.NewReaderSize(src, readBufferBytes), limit: 32 << 20, control: 1 << 20,
+		src: bufio.NewReaderSize(src, readBufferBytes),
+		limit: func(key int16) int {
+			if carriesRecords(key) {
+				return 32 << 20
+			}
+			return 1 << 20
+		},
+		raw:     func() bool { return false },
 		reserve: func(int64) error { return nil }, recycled: func() []byte { return nil },
 	}
 }

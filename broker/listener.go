@@ -25,6 +25,9 @@ type listener struct {
 	net.Listener
 	name   string // in metrics: the address, or "memory"
 	memory bool
+	// sasl means that clients must log in, by one of mechanisms.
+	sasl       bool
+	mechanisms []string
 	// host and port are advertised; an empty host stands for the address by which
 	// the client came.
 	host string
@@ -42,10 +45,11 @@ func (l *listener) advertised(nc net.Conn) (host string, port int32) {
 	return l.name, l.port
 }
 
-func memoryListener() *listener {
+func memoryListener(cfg SASLConfig) *listener {
 	return &listener{
 		Listener: memnet.Listen(net.JoinHostPort(memoryHost, strconv.Itoa(memoryPort)), memnet.Config{}),
 		name:     "memory", memory: true, host: memoryHost, port: memoryPort,
+		sasl: cfg.Dial, mechanisms: cfg.mechanisms(true),
 	}
 }
 
@@ -60,7 +64,7 @@ func listen(ctx context.Context, cfg Config) ([]*listener, error) {
 		if i < len(cfg.Advertise) {
 			advertise = cfg.Advertise[i]
 		}
-		l, err := listenTCP(ctx, addr, advertise, cfg.AllowPlaintext)
+		l, err := listenTCP(ctx, addr, advertise, cfg)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -80,14 +84,19 @@ func closeListeners(ls []*listener) {
 	}
 }
 
-func listenTCP(ctx context.Context, addr, advertise string, allowPlaintext bool) (*listener, error) {
+func listenTCP(ctx context.Context, listen, advertise string, cfg Config) (*listener, error) {
+	p, addr, err := parseProtocol(listen)
+	if err != nil {
+		return nil, err
+	}
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("broker: listen address %q is not host:port: %w", addr, err)
 	}
-	if !allowPlaintext && !loopback(ctx, host) {
-		return nil, fmt.Errorf("broker: %s can be reached by other machines, and there is no encryption or authentication yet: "+
-			"listen on 127.0.0.1, or set AllowPlaintext (--allow-plaintext) in a network you trust", addr)
+	private := loopback(ctx, host)
+	if lacks := p.lacks(); lacks != "" && !private && !cfg.AllowPlaintext {
+		return nil, fmt.Errorf("broker: %s can be reached by other machines, and there is no %s on it: "+
+			"listen on 127.0.0.1, or set AllowPlaintext (--allow-plaintext) in a network you trust", addr, lacks)
 	}
 	nl, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -96,7 +105,10 @@ func listenTCP(ctx context.Context, addr, advertise string, allowPlaintext bool)
 	if err != nil {
 		return nil, fmt.Errorf("broker: listen on %s: %w", addr, err)
 	}
-	l := &listener{Listener: nl, name: nl.Addr().String()}
+	l := &listener{Listener: nl, name: nl.Addr().String(), sasl: p.sasl}
+	if p.sasl {
+		l.mechanisms = cfg.SASL.mechanisms(private)
+	}
 	bound := nl.Addr().(*net.TCPAddr)
 	l.port = int32(bound.Port)
 	switch {
@@ -133,14 +145,16 @@ func loopback(ctx context.Context, host string) bool {
 
 // connections counts and holds what is connected.
 type connections struct {
-	maxTotal, maxPerIP int // immutable
+	maxTotal, maxPerIP, maxUnauthenticated int // immutable
 
-	mu     sync.Mutex
-	all    map[*conn]struct{}
-	perIP  map[string]int
-	tcp    int
-	closed bool
-	wg     sync.WaitGroup // one for each of all
+	mu    sync.Mutex
+	all   map[*conn]struct{}
+	perIP map[string]int
+	tcp   int
+	// unauthenticated counts those whose clients have not proved who they are.
+	unauthenticated int
+	closed          bool
+	wg              sync.WaitGroup // one for each of all
 }
 
 // add takes a connection in, or says why not.
@@ -151,6 +165,8 @@ func (cs *connections) add(c *conn) (refused string) {
 	switch {
 	case cs.closed:
 		return "stopping"
+	case !c.auth.done.Load() && cs.unauthenticated >= cs.maxUnauthenticated:
+		return "unauthenticated"
 	case c.listener.memory:
 	case cs.tcp >= cs.maxTotal:
 		return "total"
@@ -159,6 +175,9 @@ func (cs *connections) add(c *conn) (refused string) {
 	default:
 		cs.tcp++
 		cs.perIP[ip]++
+	}
+	if !c.auth.done.Load() {
+		cs.unauthenticated++
 	}
 	cs.all[c] = struct{}{}
 	cs.wg.Add(1)
@@ -169,6 +188,9 @@ func (cs *connections) remove(c *conn) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	delete(cs.all, c)
+	if !c.auth.done.Load() {
+		cs.unauthenticated--
+	}
 	if !c.listener.memory {
 		ip := remoteIP(c)
 		cs.tcp--
@@ -177,6 +199,13 @@ func (cs *connections) remove(c *conn) {
 		}
 	}
 	cs.wg.Done()
+}
+
+// authenticated makes room for another client that has to prove who it is.
+func (cs *connections) authenticated() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.unauthenticated--
 }
 
 // stop asks all connections to finish and admits no more.

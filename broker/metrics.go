@@ -18,6 +18,7 @@ type metrics struct {
 	sent        prometheus.Counter
 	connections *prometheus.GaugeVec   // listener
 	refused     *prometheus.CounterVec // limit
+	logins      *prometheus.CounterVec // outcome
 	panics      prometheus.Counter
 	fsync       prometheus.Histogram
 	fsyncErrors prometheus.Counter
@@ -50,6 +51,9 @@ func newMetrics() *metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "broker_connections_refused_total", Help: "Connections that were over a limit.",
 		}, []string{"limit"}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "broker_logins_total", Help: "Logins of clients, those of a connection that renews its own included.",
+		}, []string{"outcome"}),
 		panics: counter("broker_panics_total", "Handlers that panicked. Each is a bug and closed one connection."),
 		fsync: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "broker_fsync_duration_seconds", Help: "Time of one group commit.",
@@ -71,7 +75,7 @@ func newMetrics() *metrics {
 // collectors are what a registry takes.
 func (m *metrics) collectors(b *Broker) []prometheus.Collector {
 	return append(append(b.groups.collectors(), b.cleaner.metrics.collectors()...), []prometheus.Collector{
-		m.requests, m.errors, m.received, m.sent, m.connections, m.refused, m.panics,
+		m.requests, m.errors, m.received, m.sent, m.connections, m.refused, m.logins, m.panics,
 		m.fsync, m.fsyncErrors, m.cutBytes, m.corrupt, m.rebuilt, m.retained,
 		partitionCollector{b, newPartitionDescs()},
 		newExporterCollector(b),

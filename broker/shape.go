@@ -97,11 +97,16 @@ var shapes = map[int16]shape{
 	int16(kmsg.SyncGroup): shapeOf(
 		one(str), one(i32), one(str), since(3, one(str)), since(5, one(str)), since(5, one(str)),
 		list(one(str), one(blob))),
-	int16(kmsg.DescribeGroups): shapeOf(values(str), since(3, one(i8))),
-	int16(kmsg.ListGroups):     shapeOf(since(4, values(str)), since(5, values(str))),
-	int16(kmsg.DeleteGroups):   shapeOf(values(str)),
-	int16(kmsg.OffsetDelete):   shapeOf(one(str), list(one(str), list(one(i32)))),
-	int16(kmsg.ApiVersions):    shapeOf(since(3, one(str)), since(3, one(str))),
+	int16(kmsg.DescribeGroups):               shapeOf(values(str), since(3, one(i8))),
+	int16(kmsg.ListGroups):                   shapeOf(since(4, values(str)), since(5, values(str))),
+	int16(kmsg.DeleteGroups):                 shapeOf(values(str)),
+	int16(kmsg.OffsetDelete):                 shapeOf(one(str), list(one(str), list(one(i32)))),
+	int16(kmsg.ApiVersions):                  shapeOf(since(3, one(str)), since(3, one(str))),
+	int16(kmsg.SASLHandshake):                shapeOf(one(str)),
+	int16(kmsg.SASLAuthenticate):             shapeOf(one(blob)),
+	int16(kmsg.DescribeUserSCRAMCredentials): shapeOf(list(one(str))),
+	int16(kmsg.AlterUserSCRAMCredentials): shapeOf(
+		list(one(str), one(i8)), list(one(str), one(i8), one(i32), one(blob), one(blob))),
 	int16(kmsg.CreateTopics): shapeOf(
 		list(one(str), one(i32), one(i16), list(one(i32), values(i32)), list(one(str), one(str))),
 		one(i32), one(i8)),

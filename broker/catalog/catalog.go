@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/riffle-stream/riffle/broker/statefile"
 	"github.com/riffle-stream/riffle/internal/vfs"
 )
 
@@ -41,7 +42,7 @@ var (
 	// ErrFenced means that an earlier change failed in a way that leaves open
 	// whether the disk holds it. The catalog can be read, but not changed until
 	// the broker is started again.
-	ErrFenced = errors.New("catalog: fenced after a failed write")
+	ErrFenced = statefile.ErrFenced
 )
 
 // Topic is one topic. It is a value: the catalog hands out copies.
@@ -67,10 +68,8 @@ type Catalog struct {
 
 	current atomic.Pointer[state] // immutable; replaced under mu
 
-	mu struct {
-		sync.Mutex
-		failed error // why the catalog is fenced
-	}
+	mu   sync.Mutex // of changes, and of file
+	file *statefile.File
 }
 
 // state is what the file holds.
@@ -114,8 +113,8 @@ func (s *state) sorted() []Topic {
 //
 // The caller holds the directory's lock.
 func Open(fsys vfs.FS) (*Catalog, error) {
-	c := &Catalog{fsys: fsys}
-	s, err := read(fsys)
+	c := &Catalog{fsys: fsys, file: statefile.New(fsys, fileSpec)}
+	s, err := c.read()
 	if err != nil {
 		return nil, err
 	}
@@ -221,16 +220,7 @@ func (c *Catalog) ReserveProducerIDs(count int) (first int64, err error) {
 
 // commitLocked makes s durable and then current. The caller holds mu.
 func (c *Catalog) commitLocked(s *state) error {
-	if c.mu.failed != nil {
-		return fmt.Errorf("%w; start the broker again: %w", ErrFenced, c.mu.failed)
-	}
-	err := c.replace(s)
-	var unknown *unknownOutcome
-	switch {
-	case errors.As(err, &unknown):
-		c.mu.failed = unknown.err
-		return fmt.Errorf("%w; start the broker again: %w", ErrFenced, unknown.err)
-	case err != nil:
+	if err := c.replace(s); err != nil {
 		return err
 	}
 	c.current.Store(s)

@@ -1,18 +1,14 @@
 package catalog
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json/jsontext"
 	"encoding/json/v2"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"io/fs"
-	"strconv"
-	"strings"
 
+	"github.com/riffle-stream/riffle/broker/statefile"
 	"github.com/riffle-stream/riffle/internal/vfs"
 )
 
@@ -31,32 +27,18 @@ import (
 // as Kafka writes them. Topics ascend by name, configs by name: equal catalogs
 // have equal bytes.
 const (
-	fileName    = "catalog"
-	newFileName = "catalog.new"
-	topicsDir   = "topics"
-
-	fileMagic   = "riffle-catalog"
-	fileVersion = 1
-
-	// maxFileBytes is far more than MaxTotalPartitions topics take.
-	maxFileBytes = 256 << 20
+	fileName  = "catalog"
+	topicsDir = "topics"
 )
 
+var fileSpec = statefile.Spec{
+	Name: fileName, Kind: "catalog", Magic: "riffle-catalog", Version: 1,
+	MaxBytes: 256 << 20, // far more than MaxTotalPartitions topics take
+	Restore:  "restore it from a backup (the logs below " + topicsDir + "/ are untouched), or start the broker with another directory",
+}
+
 // FileError says why the file of a catalog is refused. Nothing was changed.
-type FileError struct {
-	File   string
-	Reason string
-	Remedy string
-	Err    error // the cause, or nil
-}
-
-func (e *FileError) Error() string {
-	return fmt.Sprintf("catalog: file %q %s; %s", e.File, e.Reason, e.Remedy)
-}
-
-func (e *FileError) Unwrap() error { return e.Err }
-
-const restoreRemedy = "restore it from a backup (the logs below " + topicsDir + "/ are untouched), or start the broker with another directory"
+type FileError = statefile.Error
 
 type fileTopic struct {
 	Name       string            `json:"name"`
@@ -71,8 +53,7 @@ type fileBody struct {
 	Topics         []fileTopic `json:"topics"`
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
+// encode returns the body of the file.
 func encode(s *state) ([]byte, error) {
 	body := fileBody{ClusterID: s.clusterID, NextProducerID: s.nextProducerID, Topics: []fileTopic{}}
 	for _, t := range s.sorted() {
@@ -84,46 +65,15 @@ func encode(s *state) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("catalog: encode: %w", err)
 	}
-	text = append(text, '\n')
-	return append([]byte(firstLine(text)+"\n"), text...), nil
+	return append(text, '\n'), nil
 }
 
-func firstLine(text []byte) string {
-	return fmt.Sprintf("%s %d crc32c=%08x", fileMagic, fileVersion, crc32.Checksum(text, castagnoli))
-}
-
-func decode(b []byte) (*state, error) {
-	head, text, _ := bytes.Cut(b, []byte("\n"))
-	line := string(head)
-	magic, rest, _ := strings.Cut(line, " ")
-	if magic != fileMagic {
-		return nil, &FileError{
-			File: fileName, Reason: "is not a catalog of Riffle",
-			Remedy: "if this directory belongs to another program, start the broker with another one; if not, " + restoreRemedy,
-		}
-	}
-	number, _, _ := strings.Cut(rest, " ")
-	if version, err := strconv.Atoi(number); err != nil || version < 1 {
-		return nil, damaged("its first line is %.60q", line)
-	} else if version != fileVersion {
-		return nil, &FileError{
-			File: fileName, Reason: fmt.Sprintf("has format version %d, this release reads %d", version, fileVersion),
-			Remedy: "start the release of Riffle that wrote it, or a later one",
-		}
-	}
-	if want := firstLine(text); line != want {
-		return nil, damaged("its first line is %.60q, its contents say %q", line, want)
-	}
-	s, err := decodeBody(text)
+func decode(body []byte) (*state, error) {
+	s, err := decodeBody(body)
 	if err != nil {
-		return nil, damaged("%w", err)
+		return nil, fileSpec.Damaged("%w", err)
 	}
 	return s, nil
-}
-
-func damaged(format string, args ...any) *FileError {
-	err := fmt.Errorf(format, args...)
-	return &FileError{File: fileName, Reason: "is damaged: " + err.Error(), Remedy: restoreRemedy, Err: errors.Unwrap(err)}
 }
 
 func decodeBody(text []byte) (*state, error) {
@@ -165,27 +115,15 @@ func decodeID(text string) (id [16]byte, err error) {
 }
 
 // read returns the state that the file holds, or nil if there is none.
-func read(fsys vfs.FS) (s *state, err error) {
-	f, err := fsys.Open(fileName)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, refuseOrphans(fsys)
+func (c *Catalog) read() (*state, error) {
+	body, err := c.file.Read()
+	switch {
+	case err != nil:
+		return nil, err
+	case body == nil:
+		return nil, refuseOrphans(c.fsys)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("catalog: open: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	size, err := f.Size()
-	if err != nil {
-		return nil, fmt.Errorf("catalog: size of %q: %w", fileName, err)
-	}
-	if size > maxFileBytes {
-		return nil, damaged("it has %d bytes, a catalog has at most %d", size, maxFileBytes)
-	}
-	b := make([]byte, size)
-	if _, err := io.ReadFull(io.NewSectionReader(f, 0, size), b); err != nil {
-		return nil, fmt.Errorf("catalog: read %q: %w", fileName, err)
-	}
-	return decode(b)
+	return decode(body)
 }
 
 // refuseOrphans keeps a lost catalog from being taken for a new broker: an empty
@@ -197,52 +135,18 @@ func refuseOrphans(fsys vfs.FS) error {
 	}
 	if len(names) > 0 {
 		return &FileError{
-			File: fileName, Reason: fmt.Sprintf("is missing, but %s/ holds %d topics", topicsDir, len(names)),
+			Kind: fileSpec.Kind, File: fileName, Reason: fmt.Sprintf("is missing, but %s/ holds %d topics", topicsDir, len(names)),
 			Remedy: "restore it from a backup, or remove " + topicsDir + "/ to start empty",
 		}
 	}
 	return nil
 }
 
-// unknownOutcome means that a write failed after the point up to which it can be
-// taken for not done.
-type unknownOutcome struct{ err error }
-
-func (e *unknownOutcome) Error() string { return e.err.Error() }
-func (e *unknownOutcome) Unwrap() error { return e.err }
-
-// replace writes s to a new file and renames it over the old one. Until the
-// rename nothing has happened, and an error leaves the old state. From then on it
-// is not known which of the two a crash would leave, and a second fsync would
-// not tell: the error is an *unknownOutcome.
+// replace makes s durable.
 func (c *Catalog) replace(s *state) error {
-	b, err := encode(s)
+	body, err := encode(s)
 	if err != nil {
 		return err
 	}
-	if err := c.writeNew(b); err != nil {
-		_ = c.fsys.Remove(newFileName) // it may be what fills the disk
-		return fmt.Errorf("catalog: write %q: %w", newFileName, err)
-	}
-	if err := c.fsys.Rename(newFileName, fileName); err != nil {
-		return &unknownOutcome{fmt.Errorf("catalog: rename %q to %q: %w", newFileName, fileName, err)}
-	}
-	if err := c.fsys.SyncDir("."); err != nil {
-		return &unknownOutcome{fmt.Errorf("catalog: sync the directory of %q: %w", fileName, err)}
-	}
-	return nil
-}
-
-// writeNew starts from an empty file each time: what a failed write or fsync left
-// of an earlier one does not matter.
-func (c *Catalog) writeNew(b []byte) (err error) {
-	f, err := c.fsys.Create(newFileName)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.WriteAt(b, 0); err != nil {
-		return err
-	}
-	return f.Sync()
+	return c.file.Replace(body)
 }

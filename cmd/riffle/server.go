@@ -22,6 +22,7 @@ import (
 type serverFlags struct {
 	broker      broker.Config
 	metricsAddr string
+	usersFile   string
 	stopTimeout time.Duration
 	logFormat   *choice
 	logLevel    *choice
@@ -37,8 +38,11 @@ func newServer() *cobra.Command {
 Records are acknowledged when they are on disk, so kill -9 loses none that was acknowledged. One server at a time may use
 a directory. Clients of the Kafka protocol connect to --listen.
 
-There is no encryption and no authentication yet: addresses that other machines can reach are refused unless
---allow-plaintext says that the network is trusted.
+Clients of a listener sasl_plaintext://host:port log in, by SCRAM or PLAIN; those of plaintext://host:port, or just host:port,
+do not. Addresses that other machines can reach without encryption are refused unless --allow-plaintext says that the network
+is trusted.
+
+` + usersHelp + `
 
 The first member of a consumer group starts at once. Where several members start together, --group-initial-rebalance-delay
 (Kafka: 3s) spares them assignments that last for a moment only.
@@ -61,9 +65,10 @@ HTTP at --metrics-addr: /metrics for Prometheus, /livez (the process runs), /rea
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.broker.Dir, "dir", "riffle-data", "directory of the data; made if it is missing")
-	flags.StringSliceVar(&f.broker.Listen, "listen", []string{"127.0.0.1:9092"}, "addresses for clients, host:port; port 0 takes a free one")
+	flags.StringSliceVar(&f.broker.Listen, "listen", []string{"127.0.0.1:9092"}, "addresses for clients, [protocol://]host:port; port 0 takes a free one")
 	flags.StringSliceVar(&f.broker.Advertise, "advertise", nil, "addresses that clients are told to connect to, one for each of --listen (default: the same)")
-	flags.BoolVar(&f.broker.AllowPlaintext, "allow-plaintext", false, "allow addresses that other machines can reach")
+	flags.BoolVar(&f.broker.AllowPlaintext, "allow-plaintext", false, "allow addresses that other machines can reach without encryption")
+	flags.StringVar(&f.usersFile, "users-file", "", "file with users to make (see above)")
 	flags.StringVar(&f.metricsAddr, "metrics-addr", "127.0.0.1:0", `address for metrics and health; port 0 takes a free one, "" none`)
 	flags.Int32Var(&f.broker.NodeID, "node-id", 1, "id of this broker")
 	flags.BoolVar(&f.broker.AutoCreateTopics, "auto-create-topics", false, "make topics when clients ask for unknown ones")
@@ -86,6 +91,9 @@ func (f *serverFlags) serve(ctx context.Context, stdout, stderr io.Writer) (err 
 	}
 	log, err := f.logger(stderr)
 	if err != nil {
+		return err
+	}
+	if f.broker.SASL.Users, err = readUsers(f.usersFile); err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()

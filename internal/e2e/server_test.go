@@ -22,8 +22,14 @@ type server struct {
 // it at the end, if it has not done so itself.
 func startServer(t *testing.T, dir, addr string) *server {
 	t.Helper()
+	return startServerWith(t, addr, "--dir", dir, "--listen", addr)
+}
+
+// startServerWith starts a server with these flags, which listens on addr.
+func startServerWith(t *testing.T, addr string, flags ...string) *server {
+	t.Helper()
 	s := &server{addr: addr, log: new(bytes.Buffer)}
-	s.cmd = exec.Command(program(t, "riffle"), "server", "--dir", dir, "--listen", addr)
+	s.cmd = exec.Command(program(t, "riffle"), append([]string{"server"}, flags...)...)
 	s.cmd.Stdout, s.cmd.Stderr = io.Discard, s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

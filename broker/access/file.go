@@ -1,0 +1,88 @@
+package access
+
+import (
+	"encoding/json/jsontext"
+	"encoding/json/v2"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/riffle-stream/riffle/broker/scram"
+	"github.com/riffle-stream/riffle/broker/statefile"
+)
+
+// The file, version 1: one line of text, then JSON (docs/format/access.md).
+var fileSpec = statefile.Spec{
+	Name: "access", Kind: "access file", Magic: "riffle-access", Version: 1,
+	MaxBytes: 64 << 20, // far more than all limits together
+	Restore:  "restore it from a backup, or remove it: then there are no users but those that the configuration makes",
+}
+
+type fileCredential struct {
+	Mechanism  string `json:"mechanism"`
+	Iterations int    `json:"iterations"`
+	Salt       []byte `json:"salt"`
+	StoredKey  []byte `json:"storedKey"`
+	ServerKey  []byte `json:"serverKey"`
+}
+
+type fileUser struct {
+	Name        string           `json:"name"`
+	Credentials []fileCredential `json:"credentials"`
+}
+
+type fileBody struct {
+	Users []fileUser `json:"users,omitempty"`
+}
+
+// encode returns the body of the file. Equal states have equal bytes.
+func encode(st *state) ([]byte, error) {
+	var body fileBody
+	for _, name := range slices.Sorted(maps.Keys(st.users)) {
+		fu := fileUser{Name: name}
+		for _, m := range slices.Sorted(maps.Keys(st.users[name])) {
+			v := st.users[name][m]
+			fu.Credentials = append(fu.Credentials, fileCredential{m.String(), v.Iterations, v.Salt, v.StoredKey, v.ServerKey})
+		}
+		body.Users = append(body.Users, fu)
+	}
+	text, err := json.Marshal(body, json.Deterministic(true), jsontext.WithIndent("  "))
+	if err != nil {
+		return nil, fmt.Errorf("access: encode: %w", err)
+	}
+	return append(text, '\n'), nil
+}
+
+// decode reads the body of the file and checks all that is in it.
+func decode(text []byte) (*state, error) {
+	var body fileBody
+	if err := json.Unmarshal(text, &body, json.RejectUnknownMembers(true)); err != nil {
+		return nil, err
+	}
+	st := newState()
+	for _, fu := range body.Users {
+		if err := ValidateName(fu.Name); err != nil {
+			return nil, err
+		}
+		u := user{}
+		for _, c := range fu.Credentials {
+			m, ok := scram.ParseMechanism(c.Mechanism)
+			if !ok {
+				return nil, fmt.Errorf("user %q: unknown mechanism %q", fu.Name, c.Mechanism)
+			}
+			v := scram.Verifier{Mechanism: m, Salt: c.Salt, Iterations: c.Iterations, StoredKey: c.StoredKey, ServerKey: c.ServerKey}
+			if err := v.Validate(); err != nil {
+				return nil, fmt.Errorf("user %q: %w", fu.Name, err)
+			}
+			u[m] = v
+		}
+		if _, twice := st.users[fu.Name]; twice || len(u) == 0 || len(u) != len(fu.Credentials) {
+			return nil, fmt.Errorf("user %q stands there twice, or has no credential, or two of one mechanism", fu.Name)
+		}
+		st.users[fu.Name] = u
+	}
+	if len(st.users) > MaxUsers {
+		return nil, fmt.Errorf("%w: %d users", ErrTooMany, len(st.users))
+	}
+	return st, nil
+}

@@ -1,0 +1,89 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/access"
+	"github.com/riffle-stream/riffle/broker/scram"
+)
+
+// AlterUserScramCredentials: v0, flexible (KIP-554)
+//
+// Passwords come salted and hashed; only what SCRAM needs to check them is kept. A
+// login that is open stays so; the next one needs the new password.
+func handleAlterUserScramCredentials(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+	r := req.(*kmsg.AlterUserSCRAMCredentialsRequest)
+	resp := r.ResponseKind().(*kmsg.AlterUserSCRAMCredentialsResponse)
+
+	// A user has one result, however many of its credentials change; a credential that
+	// is named twice is an error that leaves all of the user's alone.
+	var users []string
+	changes := map[string]*userChange{}
+	of := func(name string, m int8) *userChange {
+		c, known := changes[name]
+		if !known {
+			c = &userChange{name: name, named: map[scram.Mechanism]bool{}}
+			changes[name], users = c, append(users, name)
+		}
+		c.mention(scram.Mechanism(m))
+		return c
+	}
+	for _, d := range r.Deletions {
+		c := of(d.Name, d.Mechanism)
+		c.remove = append(c.remove, scram.Mechanism(d.Mechanism))
+	}
+	for _, u := range r.Upsertions {
+		c := of(u.Name, u.Mechanism)
+		v, err := scram.FromSalted(scram.Mechanism(u.Mechanism), u.SaltedPassword, u.Salt, int(u.Iterations))
+		c.set, c.err = append(c.set, v), cmp.Or(c.err, err)
+	}
+	for _, name := range users {
+		c := changes[name]
+		if c.err == nil {
+			c.err = b.access.ChangeUser(name, c.set, c.remove)
+		}
+		err := credentialError(c.err)
+		result := kmsg.NewAlterUserSCRAMCredentialsResponseResult()
+		result.User = name
+		result.ErrorCode, result.ErrorMessage = b.metrics.failed(r.Key(), err), errorMessage(err)
+		resp.Results = append(resp.Results, result)
+	}
+	return resp, nil
+}
+
+// userChange is what a request changes of one user.
+type userChange struct {
+	name   string
+	set    []scram.Verifier
+	remove []scram.Mechanism
+	named  map[scram.Mechanism]bool
+	err    error // the first thing that is wrong
+}
+
+// mention notes that the request changes the user's credential of a mechanism.
+func (c *userChange) mention(m scram.Mechanism) {
+	if c.named[m] {
+		c.err = cmp.Or(c.err, fmt.Errorf("%w: %s of user %q is changed twice in one request", kerr.DuplicateResource, m, c.name))
+	}
+	c.named[m] = true
+}
+
+// credentialError gives an error the code that Kafka has for it.
+func credentialError(err error) error {
+	is := func(target error) bool { return errors.Is(err, target) }
+	switch {
+	case is(scram.ErrMechanism):
+		return fmt.Errorf("%w: %w", kerr.UnsupportedSaslMechanism, err)
+	case is(scram.ErrIterations), is(scram.ErrCredential), is(access.ErrName), is(access.ErrTooMany):
+		return fmt.Errorf("%w: %w", kerr.UnacceptableCredential, err)
+	case is(access.ErrNoCredential):
+		return fmt.Errorf("%w: %w", kerr.ResourceNotFound, err)
+	}
+	return err
+}
