@@ -17,6 +17,10 @@ func forward(c *stream.Context[string, string], r stream.Record[string, string])
 	return c.Forward(r.Key, r.Value)
 }
 
+func both(l, r string) string { return l + r }
+
+func left(l string, r stream.Optional[string]) string { return l + r.Value }
+
 // Each row makes one mistake, and Build has one sentence for it.
 func TestBuildMistakes(t *testing.T) {
 	t.Parallel()
@@ -108,6 +112,22 @@ func TestBuildMistakes(t *testing.T) {
 			`stream: cogroup of "words": a stream of another builder`,
 			`stream: cogroup "cogroup": the function is nil`,
 			`stream: two steps have the name "last" (reduce and reduce): a name stands for one step`,
+		}},
+		{"joins", func(b *stream.Builder) {
+			other := stream.NewBuilder("other")
+			var none stream.Table[string, string]
+			quoted := serde.String
+			quoted.Name = "quoted"
+			b.From(lines).Join[string, string](b.Table(words), nil).To(others)
+			b.From(lines).LeftJoin(other.Table(words), left).To(others)
+			b.Table(words).LeftJoin(none, left).To(others)
+			b.Table(words).Join(b.Table(stream.NewTopic("quoted", quoted, serde.String)), both)
+		}, []string{
+			`stream: join "lines-join-1": the function is nil`,
+			`stream: leftjoin of "lines": a table of another builder`,
+			`stream: leftjoin of "words": a table of no builder`,
+			`stream: join "words-join-1" leads nowhere: end it with To, Process or Peek`,
+			`stream: join "words-join-1": its inputs have keys of different serdes (words has string string, quoted has string quoted): equal keys would meet in different tasks; Rekey one of them to the serde of the other`,
 		}},
 		{"stores", func(b *stream.Builder) {
 			b.From(lines).

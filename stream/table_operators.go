@@ -64,9 +64,11 @@ func (t Table[K, V]) derive[R any](op string, missing bool, f func(K, V) (R, boo
 			if err != nil || !found {
 				return row, false, err
 			}
-			row.Time = from.Time
-			row.Value, found = f(key, from.Value)
-			return row, found, nil
+			v, found := f(key, from.Value)
+			if !found {
+				return row, false, nil
+			}
+			return state.Timed[R]{Value: v, Time: from.Time}, true, nil
 		}
 	}}
 	return Table[K, R]{b: t.b, port: out, rows: derived, key: t.key, value: serde.Serde[state.Timed[R]]{}}

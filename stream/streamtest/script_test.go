@@ -78,12 +78,56 @@ var scripted = map[string]func(b *stream.Builder){
 				func(n int64, v string) int64 { return n - number(v) })).
 			To(outTopic)
 	},
+	"stream-table": func(b *stream.Builder) {
+		b.From(leftTopic).Join(b.Table(rightTopic), inner).To(outTopic)
+	},
+	"stream-table-left": func(b *stream.Builder) {
+		b.From(nullableLeft).LeftJoin(b.Table(nullableRight), func(l []byte, r stream.Optional[string]) string {
+			return left(string(l), r)
+		}).To(outBytes)
+	},
+	"stream-table-bytes": func(b *stream.Builder) {
+		b.From(nullableLeft).Join(b.Table(nullableRight), func(l []byte, r string) string { return inner(string(l), r) }).To(outBytes)
+	},
+	"stream-table-rekeyed": func(b *stream.Builder) {
+		b.From(leftTopic).Rekey("by-shop", serde.String, serde.String, shop).Join(b.Table(rightTopic), inner).To(outTopic)
+	},
+	"table-table": func(b *stream.Builder) {
+		b.Table(leftTopic).Join(b.Table(rightTopic), inner).To(outTopic)
+	},
+	"table-table-left": func(b *stream.Builder) {
+		b.Table(leftTopic).LeftJoin(b.Table(rightTopic), left).To(outTopic)
+	},
+	"table-table-outer": func(b *stream.Builder) {
+		b.Table(leftTopic).OuterJoin(b.Table(rightTopic), outer).To(outTopic)
+	},
 	"cogroup": func(b *stream.Builder) {
 		b.From(leftTopic).Cogroup(func(a, v string) string { return a + "L" + v }).
 			With(b.From(rightTopic), func(a, v string) string { return a + "R" + v }).
 			Aggregate(textTable("both")).
 			To(outTopic)
 	},
+}
+
+// nullableLeft has room for null in keys and values.
+var nullableLeft = stream.NewTopic("left", serde.Bytes, serde.Bytes)
+
+// nullableRight and outBytes have the keys of nullableLeft.
+var (
+	nullableRight = stream.NewTopic("right", serde.Bytes, serde.String)
+	outBytes      = stream.NewTopic("out", serde.Bytes, serde.String)
+)
+
+// Joiners, which write [LEFT,RIGHT].
+func inner(l, r string) string                        { return "[" + l + "," + r + "]" }
+func left(l string, r stream.Optional[string]) string { return inner(l, text(r)) }
+func outer(l, r stream.Optional[string]) string       { return inner(text(l), text(r)) }
+
+func text(v stream.Optional[string]) string {
+	if !v.Present {
+		return "null"
+	}
+	return v.Value
 }
 
 func decimal(t stream.Table[string, int64]) stream.Table[string, string] {
