@@ -78,20 +78,15 @@ func (s paymentsSummary) table() string {
 	return b.String()
 }
 
-// sumUpPayments reads the decisions, each once: after a crash an at-least-once application writes the last ones again.
+// sumUpPayments counts the decisions.
 func sumUpPayments(ctx context.Context, cluster *stream.Cluster, t totals) (fmt.Stringer, error) {
 	s := paymentsSummary{totals: t, Verdicts: make(map[duplicates.Verdict]int64), Actions: make(map[Action]int64)}
 	labels := make(map[string]map[duplicates.Verdict]int64)
-	last := make(map[int32]int64) // offset of the last payment, by partition
 	for r, err := range cluster.Read(ctx, Decisions) {
 		if err != nil {
 			return s, err
 		}
 		d := r.Value
-		if before, ok := last[r.Partition]; ok && d.Offset <= before {
-			continue
-		}
-		last[r.Partition] = d.Offset
 		s.Verdicts[d.Verdict]++
 		s.Actions[d.Action]++
 		if d.Action == Drop {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/riffle-stream/riffle/processors"
@@ -42,9 +41,7 @@ func Topology(ttl time.Duration) (*stream.Topology, error) {
 	seen := processors.NewDedupStore("seen", serde.String).TTL(ttl)
 
 	b := stream.NewBuilder(appName)
-	rows := b.From(Rows).
-		Process("once", processors.MarkDuplicates(keyAlone, seen), seen).
-		Process("origin", origin)
+	rows := b.From(Rows).Process("once", processors.MarkDuplicates(keyAlone, seen), seen)
 
 	unique, duplicates := rows.Branch(checked.Unique)
 	unique.Map(row).To(Unique)
@@ -54,14 +51,6 @@ func Topology(ttl time.Duration) (*stream.Topology, error) {
 
 // keyAlone is the id within a key: the key says everything.
 func keyAlone(string) string { return "row" }
-
-// origin notes on a record at which offset of the topic rows it was read.
-func origin(c *stream.Context[string, checked], r stream.Record[string, checked]) error {
-	headers := make([]stream.Header, len(r.Headers), len(r.Headers)+1)
-	copy(headers, r.Headers)
-	r.Headers = append(headers, stream.Header{Key: stream.HeaderOffset, Value: strconv.AppendInt(nil, r.Offset, 10)})
-	return c.ForwardRecord(r)
-}
 
 func row(c checked) string { return c.Value }
 

@@ -20,12 +20,11 @@ func ExampleTopology() {
 	// Output:
 	// source rows
 	// processor once store=seen <- rows
-	// processor origin <- once
-	// processor origin-branch-1 <- origin
-	// processor origin-map-1 <- origin-branch-1.yes
-	// sink unique <- origin-map-1
-	// processor origin-map-2 <- origin-branch-1.no
-	// sink duplicates <- origin-map-2
+	// processor once-branch-1 <- once
+	// processor once-map-1 <- once-branch-1.yes
+	// sink unique <- once-map-1
+	// processor once-map-2 <- once-branch-1.no
+	// sink duplicates <- once-map-2
 }
 
 // A duplicate says where the first row of its kind lies, also after a restart.
