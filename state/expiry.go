@@ -132,9 +132,7 @@ func (s KeyValue[K, V]) putExpiring(sc *Scratch, key []byte, v V) error {
 
 func (s KeyValue[K, V]) putIndex(sc *Scratch, look int64, key []byte) error {
 	sc.other = appendIndexKey(sc.other[:0], look, key)
-	if sc.sweep.known {
-		sc.sweep.lowest = min(sc.sweep.lowest, look)
-	}
+	sc.sweep.added(look)
 	return s.store.Put(sc.other, nil)
 }
 
@@ -158,27 +156,47 @@ func (s KeyValue[K, V]) deleteExpiring(sc *Scratch, key []byte) error {
 // free: the put that called it is done.
 func (s KeyValue[K, V]) sweep(sc *Scratch) error {
 	now := s.streamMillis()
-	due := now - s.ttlMillis() // look times below it are
-	sw := &sc.sweep
-	if sw.puts++; sw.known && sw.puts < sweepStep/2 {
+	due, ok := sc.sweep.begin(now, s.ttlMillis())
+	if !ok {
 		return nil
 	}
-	if sw.known && (due <= sw.lowest || !sw.backlog && now-sw.swept < s.ttlMillis()/sweepsPerTTL) {
-		return nil
+	looked, err := s.lookUpTo(sc, due)
+	if err == nil {
+		sc.sweep.end(now, due, looked)
+	}
+	return err
+}
+
+// begin counts a put, and reports whether it is time to look at the index entries whose times lie below due.
+func (sw *sweepState) begin(now, ttl int64) (due int64, ok bool) {
+	due = now - ttl
+	if sw.puts++; sw.known && sw.puts < sweepStep/2 {
+		return due, false
+	}
+	if sw.known && (due <= sw.lowest || !sw.backlog && now-sw.swept < ttl/sweepsPerTTL) {
+		return due, false
 	}
 	if !sw.known {
 		sw.lowest = math.MinInt64
 	}
-	looked, err := s.lookUpTo(sc, due)
-	if err != nil {
-		return err
-	}
+	return due, true
+}
+
+// end notes that looked entries below due were looked at, and lowest set to the time of the next one if there are more
+// than sweepStep.
+func (sw *sweepState) end(now, due int64, looked int) {
 	sw.puts = 0
 	sw.known, sw.swept, sw.backlog = true, now, looked > sweepStep
 	if !sw.backlog {
 		sw.lowest = due
 	}
-	return nil
+}
+
+// added notes a new index entry.
+func (sw *sweepState) added(at int64) {
+	if sw.known {
+		sw.lowest = min(sw.lowest, at)
+	}
 }
 
 // lookUpTo looks at the first index entries below due, and returns how many: more

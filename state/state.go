@@ -16,7 +16,8 @@ type Spec struct {
 	// Kind is what the store is declared as.
 	Kind Kind
 	// TTL is how long an entry can be read after the event time of the record
-	// that put it. Zero keeps entries for ever.
+	// that put it, a window after its start, a session after its end. Zero keeps
+	// entries for ever.
 	TTL time.Duration
 	// Err is a mistake in the declaration; the topology's Build reports it.
 	Err error
@@ -28,6 +29,8 @@ type Kind byte
 const (
 	KindKeyValue Kind = iota // [KeyValueStore]
 	KindTimers               // [Timers]
+	KindWindow               // [WindowStore]
+	KindSession              // [SessionStore]
 )
 
 // Layout names how keys and values of the store are laid out, for the commit
@@ -36,6 +39,10 @@ func (s Spec) Layout() Layout {
 	switch {
 	case s.Kind == KindTimers:
 		return LayoutTimers
+	case s.Kind == KindWindow:
+		return LayoutWindows
+	case s.Kind == KindSession:
+		return LayoutSessions
 	case s.TTL > 0:
 		return LayoutExpiring
 	}
@@ -53,6 +60,11 @@ const (
 	LayoutExpiring Layout = 2
 	// LayoutTimers has the time of each key, and an index by time.
 	LayoutTimers Layout = 3
+	// LayoutWindows has the start of a window behind each key, and an index by start.
+	LayoutWindows Layout = 4
+	// LayoutSessions has the end and the start of a session behind each key, and an
+	// index by end.
+	LayoutSessions Layout = 5
 )
 
 func (l Layout) String() string {
@@ -63,6 +75,10 @@ func (l Layout) String() string {
 		return "expiring"
 	case LayoutTimers:
 		return "timers"
+	case LayoutWindows:
+		return "windows"
+	case LayoutSessions:
+		return "sessions"
 	}
 	return fmt.Sprintf("layout(%d)", byte(l))
 }

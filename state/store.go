@@ -25,6 +25,9 @@ type Scratch struct {
 	sweep             sweepState
 }
 
+// Forget drops what the typed store remembers of removals: the record that made some has failed, so they did not happen.
+func (s *Scratch) Forget() { s.sweep = sweepState{} }
+
 // Scratcher is a Store that keeps scratch space for the typed stores above it. What
 // wraps a Store passes its Scratch on, or every call allocates its own.
 type Scratcher interface{ Scratch() *Scratch }

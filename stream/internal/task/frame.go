@@ -181,6 +181,16 @@ func notNull(b []byte) []byte {
 	return b
 }
 
+// fail drops what a record did that has failed.
+func (f *Frame) fail() {
+	for _, x := range f.writes.list {
+		if x.deleted {
+			x.store.scratch.Forget()
+		}
+	}
+	f.drop()
+}
+
 // drop forgets outputs and writes that are held back, or were handed on.
 func (f *Frame) drop() {
 	if cap(f.arena) > arenaKeepBytes {

@@ -144,7 +144,7 @@ func (t *Task) callFire(s *schedule, at int64, key []byte) {
 // rejectDue makes what was due at a time a dead letter, and drops what it did.
 func (t *Task) rejectDue(s *schedule, at int64, key []byte) error {
 	f := &t.frame
-	f.drop()
+	f.fail()
 	letter := DeadLetter{
 		Partition: t.cfg.ID.Partition, Record: &client.Record{Timestamp: at, Offset: -1},
 		Node: t.cfg.Program.Graph.Node(f.at).Name, Cause: f.failed,

@@ -200,3 +200,77 @@ func (s *actionSource) Process() {
 		s.frame.Fail(fmt.Errorf("no"))
 	}
 }
+
+// What a store removes after its time to live is removed, also if the record that would have removed it failed.
+func TestFailedRecordsDoNotLoseRemovals(t *testing.T) {
+	t.Parallel()
+	store := state.NewKeyValueStore("s", serde.Int64, serde.Int64).TTL(time.Second)
+	b := graph.NewBuilder("app")
+	from := b.Add(graph.Node{Kind: graph.Source, Op: "from", Name: "a", Topic: "a"})
+	b.Add(graph.Node{
+		Kind: graph.Processor, Op: "process", Name: "node", Inputs: []graph.Edge{{From: from}}, Leaf: true,
+		Stores: []graph.Store{{Spec: store.Spec()}},
+	})
+	g, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores, err := state.NewMemory().OpenTask(state.TaskID{}, g.Subs[0].Stores)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const old = 1000
+	program := &Program{Graph: g, Open: func(_ *graph.SubTopology, f *Frame) []Source {
+		return []Source{&funcSource{process: func(r *client.Record) {
+			f.Fail(store.In(frameContext{f}).Put(r.Offset, 0))
+			if r.Offset >= old && r.Offset%2 == 0 {
+				f.Fail(fmt.Errorf("no"))
+			}
+		}}}
+	}}
+	task, err := New(Config{Program: program, State: stores, Output: &actionRun{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const records = 4 * old
+	batch := client.Batch{Topic: "a"}
+	for i := range int64(records) {
+		r := client.Record{Offset: i, Timestamp: 1}
+		if i >= old {
+			r.Timestamp = 10_000 + i
+		}
+		batch.Records = append(batch.Records, r)
+	}
+	if err := task.Add(batch); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := task.Run(records, time.Time{}); n != records || err != nil {
+		t.Fatal(n, err)
+	}
+	left := 0
+	s, _ := stores.Store("s")
+	for kv, err := range s.Range(nil, nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, _, ok := state.ParseTimer(kv.Key); ok && at == 1 {
+			left++
+		}
+	}
+	if left > 0 {
+		t.Errorf("%d entries whose time is over are left", left)
+	}
+}
+
+// funcSource is a source that is a function.
+type funcSource struct {
+	process func(*client.Record)
+	record  client.Record
+}
+
+func (s *funcSource) Decode(r *client.Record, _ int32) (int64, error) {
+	s.record = *r
+	return r.Timestamp, nil
+}
+
+func (s *funcSource) Process() { s.process(&s.record) }

@@ -271,7 +271,7 @@ func (t *Task) reject(in *input) error {
 	if f.spoiled() {
 		return t.stop(in, f.failed)
 	}
-	f.drop()
+	f.fail()
 	letter := DeadLetter{
 		Topic: in.topic, Partition: t.cfg.ID.Partition, Record: in.first(),
 		Node: t.cfg.Program.Graph.Node(f.at).Name, Cause: f.failed,

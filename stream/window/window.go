@@ -1,0 +1,80 @@
+package window
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/riffle-stream/riffle/serde"
+)
+
+// Window is the interval [Start, End) of event time, in UTC. Windows of equal times are equal (==).
+type Window struct {
+	Start, End time.Time
+}
+
+// Millis returns the window between two times in milliseconds since 1970.
+func Millis(start, end int64) Window {
+	return Window{time.UnixMilli(start).UTC(), time.UnixMilli(end).UTC()}
+}
+
+// Contains reports whether t lies in the window.
+func (w Window) Contains(t time.Time) bool { return !t.Before(w.Start) && t.Before(w.End) }
+
+// String is the window as an interval, such as [2026-01-01T12:00:00Z, 2026-01-01T12:05:00Z).
+func (w Window) String() string {
+	if w.End.UnixMilli() == math.MaxInt64 {
+		return "[" + w.Start.Format(time.RFC3339Nano) + ", ∞)"
+	}
+	return "[" + w.Start.Format(time.RFC3339Nano) + ", " + w.End.Format(time.RFC3339Nano) + ")"
+}
+
+// Key is a key in a window.
+type Key[K any] struct {
+	Key    K
+	Window Window
+}
+
+// String is the key and its window, such as card-1@[2026-01-01T12:00:00Z, 2026-01-01T12:05:00Z).
+func (k Key[K]) String() string { return fmt.Sprintf("%v@%s", k.Key, k.Window) }
+
+// Late is a value that came too late for some of its windows, or for all of them.
+type Late[V any] struct {
+	Value V
+	// Missed are the windows that were closed, in the order of their starts. The value counts in none of them; where it
+	// belongs to several it may count in others.
+	Missed []Window
+}
+
+// boundsBytes is what KeySerde adds to a key.
+const boundsBytes = 16
+
+// KeySerde is the serde of a key in a window: the key's bytes, then the start and the end of the window in milliseconds
+// since 1970, 8 bytes each, big-endian. Keys of one length sort by key, then by window.
+func KeySerde[K any](key serde.Serde[K]) serde.Serde[Key[K]] {
+	return serde.Serde[Key[K]]{
+		Name: "window(" + key.Name + ")",
+		Err:  key.Err,
+		Encode: func(dst []byte, v Key[K]) ([]byte, error) {
+			start := len(dst)
+			dst, err := key.Encode(dst, v.Key)
+			if err != nil {
+				return dst[:start], err
+			}
+			dst = binary.BigEndian.AppendUint64(dst, uint64(v.Window.Start.UnixMilli()))
+			return binary.BigEndian.AppendUint64(dst, uint64(v.Window.End.UnixMilli())), nil
+		},
+		Decode: func(b []byte) (k Key[K], err error) {
+			n := len(b) - boundsBytes
+			if n < 0 {
+				return k, &serde.Error{Serde: "window(" + key.Name + ")", Op: "decode", Err: fmt.Errorf("%d bytes, want %d or more", len(b), boundsBytes)}
+			}
+			if k.Key, err = key.Decode(b[:n:n]); err != nil {
+				return k, err
+			}
+			k.Window = Millis(int64(binary.BigEndian.Uint64(b[n:])), int64(binary.BigEndian.Uint64(b[n+8:])))
+			return k, nil
+		},
+	}
+}
