@@ -99,7 +99,7 @@ func (b *Broker) describeTopicPartitions(name string, first, limit int) (st kmsg
 			return st, int(p.index)
 		}
 		sp := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
-		sp.Partition, sp.LeaderID, sp.LeaderEpoch = p.index, b.cfg.NodeID, leaderEpoch
+		sp.Partition, sp.LeaderID, sp.LeaderEpoch = p.index, b.cfg.NodeID, p.log.LeaderEpoch()
 		sp.Replicas, sp.ISR = nodes, nodes
 		sp.EligibleLeaderReplicas, sp.LastKnownELR, sp.OfflineReplicas = []int32{}, []int32{}, []int32{}
 		st.Partitions = append(st.Partitions, sp)

@@ -27,7 +27,8 @@ const readCommitted = 1
 //     session id is 0, and the client sends whole requests
 //   - v9: the client's leader epoch
 //   - v11: rack: ignored, there is one replica
-//   - v12: flexible; the epoch last fetched: never diverges, the epoch is always 0
+//   - v12: flexible; the leader epoch last fetched: a client that has read what a crash
+//     took back gets the offset at which its epoch ended, and no records
 //   - v13: topic ids in place of names
 //   - v15-v18: fields of replicas: ignored
 //
@@ -82,6 +83,7 @@ type fetchPartition struct {
 	records  []byte
 	hw, base int64 // high watermark and log start offset when it was read
 	stable   int64 // last stable offset, then
+	diverged kmsg.FetchResponseTopicPartitionDivergingEpoch
 	aborted  []producer.Aborted
 }
 
@@ -117,6 +119,12 @@ func (f *fetch) add(fp fetchPartition) {
 	if fp.err == nil {
 		fp.err = fp.p.checkEpoch(fp.asked.CurrentLeaderEpoch)
 	}
+	fp.diverged = kmsg.NewFetchResponseTopicPartitionDivergingEpoch()
+	if fp.err == nil && f.r.Version >= 12 {
+		if epoch, end, diverges := fp.p.diverges(fp.asked.LastFetchedEpoch, fp.asked.FetchOffset); diverges {
+			fp.diverged.Epoch, fp.diverged.EndOffset = epoch, end
+		}
+	}
 	fp.hw, fp.stable, fp.base = -1, -1, -1
 	f.partitions = append(f.partitions, fp)
 }
@@ -148,6 +156,10 @@ func (f *fetch) read() {
 		}
 		fp.hw, fp.base, fp.aborted = fp.p.highWatermark(), fp.p.startOffset(), nil
 		fp.stable = min(fp.hw, fp.p.log.LastStableOffset())
+		if fp.diverged.EndOffset >= 0 {
+			f.failed = true // the client has to hear of it at once
+			continue
+		}
 		spec := commitlog.ReadSpec{
 			From: fp.asked.FetchOffset, UpTo: f.readable(fp),
 			MaxBytes: min(max(int(fp.asked.PartitionMaxBytes), 0), limit-f.bytes), WholeFirst: f.bytes == 0,
@@ -335,6 +347,7 @@ func (f *fetch) fillPartition(sp *kmsg.FetchResponseTopicPartition, fp *fetchPar
 	sp.Partition = fp.asked.Partition
 	sp.ErrorCode = f.b.metrics.failed(f.r.Key(), fp.err)
 	sp.HighWatermark, sp.LastStableOffset, sp.LogStartOffset = fp.hw, fp.stable, fp.base
+	sp.DivergingEpoch = fp.diverged
 	sp.RecordBatches = fp.records
 	if sp.RecordBatches == nil {
 		sp.RecordBatches = []byte{} // null would be an error to some clients

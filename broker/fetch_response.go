@@ -57,7 +57,7 @@ func (resp *fetchResponse) appendCut(dst []byte) ([]byte, []cut) {
 			p := &t.Partitions[j]
 			e.partition(p)
 			cuts = append(cuts, cut{len(e.dst), p.RecordBatches})
-			e.tags()
+			e.partitionTags(p)
 		}
 		e.tags()
 	}
@@ -113,6 +113,16 @@ func (e *fetchEncoder) arrayLen(n int, null bool) {
 	} else {
 		e.dst = kbin.AppendNullableArrayLen(e.dst, n, null)
 	}
+}
+
+// partitionTags appends the tagged fields of a partition: where the client diverges.
+func (e *fetchEncoder) partitionTags(p *kmsg.FetchResponseTopicPartition) {
+	if d := p.DivergingEpoch; e.flexible && (d.Epoch != -1 || d.EndOffset != -1) {
+		e.dst = append(e.dst, 1, 0, 4+8+1) // one field, its tag and its size
+		e.dst = kbin.AppendInt32(e.dst, d.Epoch)
+		e.dst = kbin.AppendInt64(e.dst, d.EndOffset)
+	}
+	e.tags()
 }
 
 // tags appends that there are no tagged fields.

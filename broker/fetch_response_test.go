@@ -46,6 +46,9 @@ func randomFetchResponse(version int16, rng *rand.Rand) *kmsg.FetchResponse {
 			sp := kmsg.NewFetchResponseTopicPartition()
 			sp.Partition, sp.ErrorCode = rng.Int32(), int16(rng.Int32())
 			sp.HighWatermark, sp.LastStableOffset, sp.LogStartOffset = rng.Int64(), rng.Int64(), rng.Int64()
+			if rng.IntN(2) == 0 {
+				sp.DivergingEpoch.Epoch, sp.DivergingEpoch.EndOffset = rng.Int32(), rng.Int64()
+			}
 			if n := rng.IntN(3); n > 0 {
 				sp.AbortedTransactions = make([]kmsg.FetchResponseTopicPartitionAbortedTransaction, n-1)
 			}

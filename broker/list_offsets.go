@@ -85,7 +85,7 @@ func (b *Broker) listOffset(r *kmsg.ListOffsetsRequest, topic string, rp *kmsg.L
 		return fmt.Errorf("%w: ListOffsets v%d for time %d", kerr.UnsupportedVersion, version, rp.Timestamp)
 	}
 	answer := func(offset, timestamp int64) {
-		sp.Offset, sp.Timestamp, sp.LeaderEpoch = offset, timestamp, leaderEpoch
+		sp.Offset, sp.Timestamp, sp.LeaderEpoch = offset, timestamp, p.log.LeaderEpochAt(offset)
 	}
 	switch rp.Timestamp {
 	case offsetLatest:

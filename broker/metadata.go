@@ -116,7 +116,7 @@ func (b *Broker) topicMetadata(t *topic) kmsg.MetadataResponseTopic {
 		sp := kmsg.NewMetadataResponseTopicPartition()
 		sp.Partition = p.index
 		sp.Leader = b.cfg.NodeID
-		sp.LeaderEpoch = leaderEpoch
+		sp.LeaderEpoch = p.log.LeaderEpoch()
 		sp.Replicas = nodes
 		sp.ISR = nodes
 		st.Partitions = append(st.Partitions, sp)

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -13,9 +12,11 @@ import (
 //   - v3: replica id: ignored, there are no other replicas
 //   - v4: flexible
 //
-// There is one leader epoch, 0, and it ends at the high watermark: a client whose
-// position lies behind that has read what a crash took back, which can happen with
-// riffle.flush=os only. An epoch that is not known has no end, as in Kafka.
+// A leader epoch begins each time the broker comes back from a crash, and ends where the
+// next one begins, the present one at the high watermark. A client whose position lies
+// behind the end of the epoch that it read last has read what a crash took back, which
+// can happen with riffle.flush=os only. An epoch that has not come has no end, as in
+// Kafka.
 func handleOffsetForLeaderEpoch(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.OffsetForLeaderEpochRequest)
 	resp := r.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
@@ -42,10 +43,8 @@ func (b *Broker) epochEnd(topic string, rp *kmsg.OffsetForLeaderEpochRequestTopi
 		return err
 	}
 	if err := p.checkEpoch(rp.CurrentLeaderEpoch); err != nil {
-		return fmt.Errorf("%w: %s is at epoch %d, the client at %d", err, p, leaderEpoch, rp.CurrentLeaderEpoch)
+		return err
 	}
-	if rp.LeaderEpoch == leaderEpoch {
-		sp.LeaderEpoch, sp.EndOffset = leaderEpoch, p.highWatermark()
-	}
+	sp.LeaderEpoch, sp.EndOffset, _ = p.log.LeaderEpochEnd(rp.LeaderEpoch, p.highWatermark())
 	return nil
 }

@@ -14,10 +14,6 @@ import (
 	"github.com/riffle-stream/riffle/broker/record"
 )
 
-// leaderEpoch is the era of every partition's leader: there is one broker, and it
-// leads for ever.
-const leaderEpoch = 0
-
 // partition is one partition of a topic with its log. It is safe for concurrent
 // use.
 type partition struct {
@@ -66,7 +62,6 @@ func (p *partition) startOffset() int64 { return p.log.StartOffset() }
 // append appends a batch that was admitted (record.Batch.Admit). It is acknowledged
 // only after wait.
 func (p *partition) append(b record.Batch) (commitlog.Appended, error) {
-	b.SetLeaderEpoch(leaderEpoch)
 	a, err := p.log.Append(b, time.Now())
 	if err != nil {
 		return a, fmt.Errorf("broker: append to %s: %w", p, err)
@@ -77,7 +72,6 @@ func (p *partition) append(b record.Batch) (commitlog.Appended, error) {
 // appendFromStart is append for a producer that starts at sequence number 0 where it is
 // not known (KIP-890).
 func (p *partition) appendFromStart(b record.Batch) (commitlog.Appended, error) {
-	b.SetLeaderEpoch(leaderEpoch)
 	a, err := p.log.AppendFromStart(b, time.Now())
 	if err != nil {
 		return a, fmt.Errorf("broker: append to %s: %w", p, err)
@@ -127,13 +121,24 @@ func (p *partition) readSpec(spec commitlog.ReadSpec, buf []byte) ([]byte, error
 
 // checkEpoch compares the leader epoch that a client knows, or -1, with ours.
 func (p *partition) checkEpoch(known int32) error {
+	epoch, err := p.log.LeaderEpoch(), error(nil)
 	switch {
-	case known > leaderEpoch:
-		return kerr.UnknownLeaderEpoch
-	case known != -1 && known < leaderEpoch:
-		return kerr.FencedLeaderEpoch
+	case known > epoch:
+		err = kerr.UnknownLeaderEpoch
+	case known != -1 && known < epoch:
+		err = kerr.FencedLeaderEpoch
+	default:
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: %s is at epoch %d, the client at %d", err, p, epoch, known)
+}
+
+// diverges reports whether a client that has read up to next, at last in the leader
+// epoch given, has read what a crash took back: where that epoch, or the largest one
+// below it, ends before.
+func (p *partition) diverges(last int32, next int64) (epoch int32, end int64, diverges bool) {
+	epoch, end, known := p.log.LeaderEpochEnd(last, p.highWatermark())
+	return epoch, end, known && (end < next || epoch < last)
 }
 
 // String is the partition's name in messages.

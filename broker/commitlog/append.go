@@ -113,11 +113,14 @@ func (l *Log) repeated(b record.Batch, dup producer.Duplicate) Appended {
 
 // write puts b at the end of the active segment and publishes it.
 func (l *Log) write(b record.Batch, now time.Time) error {
+	if err := l.saveEpochs(); err != nil {
+		return err
+	}
 	l.mu.RLock()
-	active, end := l.activeLocked(), l.mu.end
+	active, end, epoch := l.activeLocked(), l.mu.end, l.mu.epochs.current()
 	l.mu.RUnlock()
 	b.SetBaseOffset(end)
-	b.SetLeaderEpoch(leaderEpoch)
+	b.SetLeaderEpoch(epoch)
 	// The log itself holds the file open, and only appends change the size.
 	if _, err := active.mu.file.WriteAt(b, active.size); err != nil {
 		doing := "append to " + active.name()

@@ -21,7 +21,7 @@ import (
 //
 //	  0  magic             4 bytes "RfCp"
 //	  4  version           uint16  1
-//	  6  flags             uint16  bit 0: closed cleanly
+//	  6  flags             uint16  bit 0: closed cleanly; bit 1: there is a file of leader epochs
 //	  8  sequence          uint64  the valid slot with the larger one counts
 //	 16  startOffset       int64   log start offset
 //	 24  segment           int64   base offset of the active segment
@@ -41,6 +41,7 @@ import (
 type checkpoint struct {
 	sequence       uint64
 	clean          bool
+	epochs         bool
 	start          int64
 	segment        int64
 	position       int64
@@ -68,7 +69,8 @@ const (
 	slotDistance      = 4096 // a large disk sector tears one slot only
 	checkpointSize    = 2 * slotDistance
 
-	flagClean = 1
+	flagClean  = 1
+	flagEpochs = 2
 )
 
 var (
@@ -83,6 +85,9 @@ func (c checkpoint) appendSlot(b []byte) []byte {
 	var flags uint16
 	if c.clean {
 		flags |= flagClean
+	}
+	if c.epochs {
+		flags |= flagEpochs
 	}
 	b = append(b, checkpointMagic...)
 	b = be.AppendUint16(b, checkpointVersion)
@@ -113,7 +118,7 @@ func parseSlot(b []byte) (checkpoint, error) {
 	}
 	i64 := func(at int) int64 { return int64(be.Uint64(b[at:])) }
 	c := checkpoint{
-		clean: be.Uint16(b[6:])&flagClean != 0, sequence: be.Uint64(b[8:]),
+		clean: be.Uint16(b[6:])&flagClean != 0, epochs: be.Uint16(b[6:])&flagEpochs != 0, sequence: be.Uint64(b[8:]),
 		start: i64(16), segment: i64(24), position: i64(32), flushed: i64(40),
 		firstAppend: i64(48), firstTimestamp: i64(56),
 		mark: mark{

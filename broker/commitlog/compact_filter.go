@@ -24,7 +24,7 @@ func (c *cleaner) walk(s *segment, visit func(batchAt) error) error {
 	if err != nil {
 		return err
 	}
-	err = c.walkFile(s, newScanner(f, cursor{offset: s.base}, s.size), visit)
+	err = c.walkFile(s, newScanner(f, cursor{offset: s.base}, s.size, c.log.epochs()), visit)
 	return errors.Join(err, s.release())
 }
 

@@ -162,7 +162,7 @@ func swapEnd(fsys vfs.FS, base int64) (next int64, err error) {
 			return s.next, nil
 		}
 	}
-	s := newScanner(f, cursor{offset: base}, size)
+	s := newScanner(f, cursor{offset: base}, size, nil)
 	for {
 		_, err := s.next()
 		if errors.Is(err, io.EOF) {

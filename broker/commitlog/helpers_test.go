@@ -119,5 +119,5 @@ func checkBatchAnywhere(b []byte) (record.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return checkBatch(batch, batch.BaseOffset())
+	return checkBatch(batch, batch.BaseOffset(), nil)
 }

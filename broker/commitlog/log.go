@@ -14,9 +14,6 @@ import (
 	"github.com/riffle-stream/riffle/internal/vfs"
 )
 
-// leaderEpoch is stamped on each batch. There is one leader yet, and no second era.
-const leaderEpoch = 0
-
 // Log is the log of one partition.
 //
 // Three locks, taken in this order: appendMu, checkpointMu, mu. mu is held only to
@@ -34,6 +31,9 @@ type Log struct {
 	state    producer.State // guarded by appendMu
 	marks    []int64        // offsets of the snapshots on disk, ascending; guarded by appendMu
 	touched  bool           // the checkpoint on disk does not say clean; guarded by appendMu
+	// epochsSaved means that the present leader epoch is on disk, or the first one;
+	// guarded by appendMu.
+	epochsSaved bool
 
 	// compactMu lets one cleaning at a time run. It comes before appendMu.
 	compactMu  sync.Mutex
@@ -64,6 +64,9 @@ type Log struct {
 
 		firstOpen int64              // first offset of all open transactions, or math.MaxInt64
 		aborted   []producer.Aborted // whose markers lie in the active segment; replaced, never changed
+
+		epochs       epochs // leader epochs; not empty
+		epochsOnDisk bool   // there is a file of them
 
 		failed   error // not nil if the log is fenced
 		closed   bool
@@ -273,6 +276,7 @@ func (l *Log) currentCheckpoint(clean bool) checkpoint {
 	}
 	return checkpoint{
 		clean:          clean,
+		epochs:         l.mu.epochsOnDisk,
 		start:          l.mu.start,
 		segment:        l.activeLocked().base,
 		position:       l.mu.position,

@@ -45,6 +45,7 @@ type view struct {
 	size, next int64
 	index      index // of the active segment
 	maxBase    int64 // base offset of the batch with the largest timestamp
+	epochs     epochs
 }
 
 // view returns the segment that holds offset, or false if offset is the end or not
@@ -66,7 +67,7 @@ func (l *Log) view(offset, upTo int64) (view, bool, error) {
 
 func (l *Log) viewLocked(i int) (view, error) {
 	s := l.mu.segments[i]
-	v := view{log: l, seg: s, active: i == len(l.mu.segments)-1, size: s.size, next: s.next, maxBase: s.maxTimestampBase}
+	v := view{log: l, seg: s, active: i == len(l.mu.segments)-1, size: s.size, next: s.next, maxBase: s.maxTimestampBase, epochs: l.mu.epochs}
 	if v.active {
 		v.index = s.index
 	}
@@ -158,7 +159,9 @@ func (w *window) find(offset int64) (record.Batch, error) {
 }
 
 // peek returns the batch at w.done if the buffer holds all of it and it is valid.
-func (w *window) peek() (record.Batch, error) { return checkBatch(w.buf[w.done:], w.at.offset) }
+func (w *window) peek() (record.Batch, error) {
+	return checkBatch(w.buf[w.done:], w.at.offset, w.view.epochs)
+}
 
 // batch is peek, but reads what the buffer lacks.
 func (w *window) batch() (record.Batch, error) {
@@ -213,7 +216,7 @@ func (v *view) damageAt(c cursor, cause error) (damage, error) {
 		cause = errMissing
 	} else {
 		var err error
-		if resume, err = resync(v.file, c, v.size, v.next); err != nil {
+		if resume, err = resync(v.file, c, v.size, v.next, v.epochs); err != nil {
 			return damage{}, err
 		}
 	}

@@ -50,6 +50,8 @@ type recovery struct {
 	strays    []string
 	walked    map[int64]bool // bases of the sealed segments that were walked
 	producers int64          // offset that the restored state of the producers stands for
+	// epochsLost means that the leader epochs were made anew from the batches.
+	epochsLost bool
 }
 
 func (r *recovery) run() error {
@@ -65,10 +67,14 @@ func (r *recovery) run() error {
 	}
 	if fresh {
 		r.mu.recovery.Clean = true
+		r.mu.epochs, r.epochsSaved = firstEpoch, true
 		r.publishTxnsLocked()
 		return r.create(0)
 	}
 	if err := r.dropDeleted(); err != nil {
+		return err
+	}
+	if err := r.loadEpochs(); err != nil {
 		return err
 	}
 	r.walked = make(map[int64]bool)
@@ -76,6 +82,7 @@ func (r *recovery) run() error {
 		return err
 	}
 	err = r.openActive()
+	r.beginEpoch()
 	r.publishTxnsLocked()
 	slices.SortFunc(r.mu.recovery.Corrupt, func(a, b *CorruptError) int { return cmp.Compare(a.Offset, b.Offset) })
 	return err
@@ -98,9 +105,9 @@ func (r *recovery) list() error {
 			if _, found := slices.BinarySearch(names, fileName(offset, logSuffix)); !found {
 				r.strays = append(r.strays, name)
 			}
-		case name == checkpointTemp, name == compactionTemp:
+		case name == checkpointTemp, name == compactionTemp, name == epochsTemp:
 			r.strays = append(r.strays, name)
-		case name != checkpointName && name != compactionName:
+		case name != checkpointName && name != compactionName && name != epochsName:
 			r.logger.Warn("file is not part of the log", "name", name)
 		}
 	}
@@ -240,7 +247,7 @@ func (r *recovery) openSegment(base, next int64) error {
 		written = sealed.size
 	}
 	s.size = min(size, written)
-	damage, walked, err := s.rebuild(f, written, r.interval)
+	damage, walked, err := s.rebuild(f, written, r.interval, r.mu.epochs)
 	if err != nil {
 		return errors.Join(err, s.release())
 	}
@@ -382,7 +389,7 @@ func (r *recovery) replay(from int64) error {
 		if err != nil {
 			return err
 		}
-		w := walker{name: s.name(), file: f, visit: func(b record.Batch, _ int64) {
+		w := walker{name: s.name(), file: f, epochs: r.mu.epochs, visit: func(b record.Batch, _ int64) {
 			if b.BaseOffset() >= from {
 				observe(&r.state, b, millis(r.now))
 			}
@@ -401,7 +408,7 @@ func (r *recovery) replay(from int64) error {
 
 // walkActive reads the last segment from a place on, and cuts its torn tail.
 func (r *recovery) walkActive(s *segment, f vfs.File, from, limit cursor, size int64) error {
-	w := walker{name: s.name(), file: f, visit: func(b record.Batch, position int64) {
+	w := walker{name: s.name(), file: f, epochs: r.mu.epochs, visit: func(b record.Batch, position int64) {
 		s.size = position
 		if position == 0 && r.mu.firstAppend < 0 {
 			r.mu.firstAppend, r.mu.firstTimestamp = millis(r.now), b.MaxTimestamp()

@@ -28,11 +28,11 @@ func bad(format string, args ...any) error {
 }
 
 // checkBatch returns the batch at the start of b, which must have the given base
-// offset. Everything in a batch is checked: the fields before the checksum, which
-// does not cover them, by their values.
+// offset and the leader epoch of that offset. Everything in a batch is checked: the
+// fields before the checksum, which does not cover them, by their values.
 //
 // If b ends inside the batch, it returns record.ErrShort and no batch.
-func checkBatch(b []byte, offset int64) (record.Batch, error) {
+func checkBatch(b []byte, offset int64, e epochs) (record.Batch, error) {
 	batch, _, err := record.Next(b)
 	switch {
 	case errors.Is(err, record.ErrShort):
@@ -41,8 +41,8 @@ func checkBatch(b []byte, offset int64) (record.Batch, error) {
 		return nil, &badBatchError{err}
 	case batch.BaseOffset() != offset:
 		return nil, bad("base offset %d, want %d", batch.BaseOffset(), offset)
-	case batch.LeaderEpoch() != leaderEpoch:
-		return nil, bad("leader epoch %d, want %d", batch.LeaderEpoch(), leaderEpoch)
+	case !e.fits(batch.LeaderEpoch(), offset):
+		return nil, bad("leader epoch %d at offset %d", batch.LeaderEpoch(), offset)
 	case batch.LastOffsetDelta() < 0:
 		return nil, bad("last offset delta %d", batch.LastOffsetDelta())
 	}
@@ -55,14 +55,15 @@ func checkBatch(b []byte, offset int64) (record.Batch, error) {
 // scanner reads the batches of a segment in order.
 type scanner struct {
 	file   vfs.File
+	epochs epochs
 	at     cursor // of the next batch
 	end    int64  // where the batches end
 	buf    []byte // bytes of the file from bufPos on
 	bufPos int64
 }
 
-func newScanner(file vfs.File, at cursor, end int64) *scanner {
-	return &scanner{file: file, at: at, end: end}
+func newScanner(file vfs.File, at cursor, end int64, e epochs) *scanner {
+	return &scanner{file: file, at: at, end: end, epochs: e}
 }
 
 // next returns the batch at s.at, valid until the next call, and moves behind it.
@@ -87,7 +88,7 @@ func (s *scanner) next() (record.Batch, error) {
 	if b, err = s.bytes(max(record.HeaderLen, int(size))); err != nil {
 		return nil, err
 	}
-	batch, err := checkBatch(b, s.at.offset)
+	batch, err := checkBatch(b, s.at.offset, s.epochs)
 	if err != nil {
 		return nil, err
 	}
@@ -127,13 +128,13 @@ func readFull(f vfs.File, b []byte, position int64) error {
 
 // resync finds the first valid batch behind bad bytes at c, with a base offset in
 // [c.offset, next). It returns the end of the segment, and next, if there is none.
-func resync(f vfs.File, c cursor, end, next int64) (cursor, error) {
+func resync(f vfs.File, c cursor, end, next int64, e epochs) (cursor, error) {
 	// Most damage leaves the length alone.
 	header := make([]byte, record.HeaderLen)
 	if err := readFull(f, header, c.position); err == nil {
 		if size := int64(record.Batch(header).Size()); size >= record.HeaderLen {
 			at := cursor{position: c.position + size}
-			ok, err := candidate(f, &at, end, c.offset, next, false)
+			ok, err := candidate(f, &at, end, c.offset, next, false, e)
 			if ok || err != nil {
 				return at, err
 			}
@@ -150,11 +151,11 @@ func resync(f vfs.File, c cursor, end, next int64) (cursor, error) {
 		}
 		last := len(chunk) - record.HeaderLen
 		for i := 0; i <= last; i++ {
-			if h := record.Batch(chunk[i:]); !plausible(h, c.offset, next) {
+			if h := record.Batch(chunk[i:]); !plausible(h, c.offset, next, e) {
 				continue
 			}
 			at := cursor{position: from + int64(i)}
-			ok, err := candidate(f, &at, end, c.offset, next, true)
+			ok, err := candidate(f, &at, end, c.offset, next, true, e)
 			if ok || err != nil {
 				return at, err
 			}
@@ -165,15 +166,15 @@ func resync(f vfs.File, c cursor, end, next int64) (cursor, error) {
 }
 
 // plausible looks at a header only.
-func plausible(h record.Batch, least, next int64) bool {
-	return h[16] == 2 && h.LeaderEpoch() == leaderEpoch && h.BaseOffset() >= least && h.BaseOffset() < next &&
+func plausible(h record.Batch, least, next int64, e epochs) bool {
+	return h[16] == 2 && h.BaseOffset() >= least && h.BaseOffset() < next && e.fits(h.LeaderEpoch(), h.BaseOffset()) &&
 		h.Size() >= record.HeaderLen && h.Size() <= largestBatch
 }
 
 // candidate reports whether a valid batch begins at at.position, and sets at.offset.
 // With chained another batch, or the end, must follow it: a value of a record may
 // hold a batch, too, which must not be taken for one of the log.
-func candidate(f vfs.File, at *cursor, end, least, next int64, chained bool) (bool, error) {
+func candidate(f vfs.File, at *cursor, end, least, next int64, chained bool, e epochs) (bool, error) {
 	if at.position == end && !chained {
 		at.offset = next
 		return true, nil
@@ -186,11 +187,11 @@ func candidate(f vfs.File, at *cursor, end, least, next int64, chained bool) (bo
 		return false, ignoreBad(err)
 	}
 	h := record.Batch(header)
-	if !plausible(h, least, next) || int64(h.Size()) > end-at.position {
+	if !plausible(h, least, next, e) || int64(h.Size()) > end-at.position {
 		return false, nil
 	}
 	at.offset = h.BaseOffset()
-	s := newScanner(f, *at, end)
+	s := newScanner(f, *at, end, e)
 	if _, err := s.next(); err != nil {
 		return false, ignoreBad(err)
 	}
@@ -203,7 +204,7 @@ func candidate(f vfs.File, at *cursor, end, least, next int64, chained bool) (bo
 	if err := readFull(f, header, s.at.position); err != nil {
 		return false, ignoreBad(err)
 	}
-	return plausible(h, s.at.offset, s.at.offset+1), nil
+	return plausible(h, s.at.offset, s.at.offset+1, e), nil
 }
 
 func isBad(err error) bool {

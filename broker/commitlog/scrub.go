@@ -43,7 +43,7 @@ func (v *view) scrub(throttle func(bytes int) error) (Scrubbed, error) {
 		found.Corrupt = append(found.Corrupt, newDamage(v.seg.name(), cursor{offset: v.seg.base}, cursor{offset: v.next}, errMissing).err)
 		return found, nil
 	}
-	s := newScanner(v.file, cursor{offset: v.seg.base}, v.size)
+	s := newScanner(v.file, cursor{offset: v.seg.base}, v.size, v.epochs)
 	for {
 		if v.log.closing.Load() {
 			return found, ErrClosed

@@ -47,7 +47,7 @@ func (v *view) offsetForTime(ms, start int64) (offset, timestamp int64, found bo
 	if err != nil {
 		return 0, 0, false, err
 	}
-	s := newScanner(v.file, at, v.size)
+	s := newScanner(v.file, at, v.size, v.epochs)
 	for {
 		b, err := s.next()
 		switch {

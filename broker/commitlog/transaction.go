@@ -231,7 +231,7 @@ func (l *Log) rebuildTxnIndex(s *segment, state *producer.State) error {
 		return err
 	}
 	if !s.missing {
-		w := walker{name: s.name(), file: f, visit: func(b record.Batch, _ int64) { observe(state, b, 0) }}
+		w := walker{name: s.name(), file: f, epochs: l.epochs(), visit: func(b record.Batch, _ int64) { observe(state, b, 0) }}
 		_, _, err = w.run(cursor{offset: s.base}, cursor{position: s.size, offset: s.next}, s.size)
 	}
 	if err := errors.Join(err, s.release()); err != nil {

@@ -79,7 +79,7 @@ func (v *view) verify() error {
 	}
 	offsets, times := x.offsets, x.times
 	maxTimestamp := int64(-1)
-	w := walker{name: v.seg.name(), file: v.file, visit: func(b record.Batch, position int64) {
+	w := walker{name: v.seg.name(), file: v.file, epochs: v.epochs, visit: func(b record.Batch, position int64) {
 		maxTimestamp = max(maxTimestamp, b.MaxTimestamp())
 		relative := uint32(b.BaseOffset() - v.seg.base)
 		if len(offsets) > 0 && be.Uint32(offsets) == relative && int64(be.Uint32(offsets[4:])) == position {

@@ -14,6 +14,7 @@ import (
 type walker struct {
 	name   string
 	file   vfs.File
+	epochs epochs
 	visit  func(b record.Batch, position int64)
 	damage []*CorruptError
 	bytes  int64 // of batches visited
@@ -27,7 +28,7 @@ const unknownOffset = math.MaxInt64
 // the latest at limit. Bad bytes from limit on end the walk. It returns where the
 // walk ended and, if not at the end, why.
 func (w *walker) run(from, limit cursor, end int64) (stop cursor, torn, err error) {
-	s := newScanner(w.file, from, end)
+	s := newScanner(w.file, from, end, w.epochs)
 	for {
 		at := s.at
 		b, err := s.next()
@@ -46,7 +47,7 @@ func (w *walker) run(from, limit cursor, end int64) (stop cursor, torn, err erro
 		case at.position >= limit.position:
 			return at, err, nil
 		default:
-			resume, rerr := resync(w.file, at, min(end, limit.position), limit.offset)
+			resume, rerr := resync(w.file, at, min(end, limit.position), limit.offset, w.epochs)
 			if rerr != nil {
 				return at, nil, rerr
 			}
@@ -62,9 +63,9 @@ func (w *walker) note(from, resume cursor, cause error) {
 
 // rebuild makes the index of a sealed segment anew from its batches, and with it its
 // largest timestamp.
-func (s *segment) rebuild(f vfs.File, size int64, interval int) ([]*CorruptError, int64, error) {
+func (s *segment) rebuild(f vfs.File, size int64, interval int, e epochs) ([]*CorruptError, int64, error) {
 	built := newSegment(s.fsys, s.base)
-	w := walker{name: s.name(), file: f, visit: func(b record.Batch, position int64) {
+	w := walker{name: s.name(), file: f, epochs: e, visit: func(b record.Batch, position int64) {
 		built.size = position
 		built.note(b, interval)
 	}}
@@ -148,7 +149,7 @@ func (l *Log) loadIndex(s *segment, file vfs.File) (index, error) {
 		l.rebuilt.Add(1)
 		built := newSegment(s.fsys, s.base)
 		built.size, built.next = s.size, s.next
-		damage, _, err := built.rebuild(file, s.size, l.interval)
+		damage, _, err := built.rebuild(file, s.size, l.interval, l.epochs())
 		if err != nil {
 			return index{}, err
 		}
