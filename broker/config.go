@@ -26,7 +26,7 @@ type Config struct {
 	NodeID int32
 	// Listen are the TCP addresses to listen on, [protocol://]host:port; port 0 picks a
 	// free one. The protocols are Kafka's security protocols: plaintext, the default,
-	// and sasl_plaintext. Empty means none.
+	// sasl_plaintext, ssl and sasl_ssl. Empty means none.
 	Listen []string
 	// Advertise are the addresses that clients are told to connect to, one for each
 	// of Listen. Where one is missing or empty it is the address that is listened
@@ -37,6 +37,8 @@ type Config struct {
 	AllowPlaintext bool
 	// SASL tunes how clients of sasl_ listeners prove who they are.
 	SASL SASLConfig
+	// TLS names the certificates of ssl listeners.
+	TLS TLSConfig
 
 	// AutoCreateTopics makes topics when a client asks for their metadata
 	// (auto.create.topics.enable). Kafka's default is true, ours false: a mistyped
@@ -262,5 +264,5 @@ func (c Config) validate() error {
 	bad(c.Group.InitialRebalanceDelay < 0, "Group.InitialRebalanceDelay is %v, must not be negative", c.Group.InitialRebalanceDelay)
 	bad(c.MaxRequestMemoryBytes < int64(max(c.MaxFrameBytes, c.MaxControlFrameBytes)),
 		"MaxRequestMemoryBytes is %d, less than one frame of MaxFrameBytes %d", c.MaxRequestMemoryBytes, c.MaxFrameBytes)
-	return errors.Join(append(errs, c.Cleaner.validate(), c.SASL.validate())...)
+	return errors.Join(append(errs, c.Cleaner.validate(), c.SASL.validate(), c.TLS.validate(c.listensWithTLS()))...)
 }

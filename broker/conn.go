@@ -3,6 +3,7 @@ package broker
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -73,8 +74,11 @@ func newConn(b *Broker, l *listener, nc net.Conn) *conn {
 
 		handshakeEnds: time.Now().Add(b.cfg.HandshakeTimeout),
 	}
+	if l.tls != nil {
+		c.nc = tls.Server(nc, l.tls)
+	}
 	c.auth.required = l.sasl
-	c.auth.done.Store(!l.sasl)
+	c.auth.done.Store(!l.sasl && l.tls == nil)
 	c.auth.principal = anonymous
 	c.ctx, c.cancel = context.WithCancel(b.ctx)
 	return c
@@ -100,6 +104,10 @@ func (c *conn) advertised() (host string, port int32) { return c.listener.advert
 func (c *conn) serve() {
 	defer c.cancel()
 	defer c.nc.Close()
+	if err := c.handshake(); err != nil {
+		c.logEnd("handshake", err)
+		return
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -133,7 +141,7 @@ func (c *conn) logEnd(part string, err error) {
 		errors.Is(err, io.ErrClosedPipe), errors.Is(err, context.Canceled):
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.logger.Info("broker: connection timed out", "during", part)
-	case errors.Is(err, errPanic), errors.Is(err, errFrame), errors.Is(err, errUnauthenticated), errors.Is(err, errLogin):
+	case errors.Is(err, errPanic), errors.Is(err, errFrame), errors.Is(err, errUnauthenticated), errors.Is(err, errLogin), errors.Is(err, errHandshake):
 		c.logger.Warn("broker: connection closed", "cause", err)
 	default:
 		c.logger.Info("broker: connection lost", "cause", err)

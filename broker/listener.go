@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,7 @@ type listener struct {
 	// sasl means that clients must log in, by one of mechanisms.
 	sasl       bool
 	mechanisms []string
+	tls        *tls.Config // nil: no TLS
 	// host and port are advertised; an empty host stands for the address by which
 	// the client came.
 	host string
@@ -94,9 +96,16 @@ func listenTCP(ctx context.Context, listen, advertise string, cfg Config) (*list
 		return nil, fmt.Errorf("broker: listen address %q is not host:port: %w", addr, err)
 	}
 	private := loopback(ctx, host)
-	if lacks := p.lacks(); lacks != "" && !private && !cfg.AllowPlaintext {
+	clientAuth := cfg.TLS.clientAuth(p)
+	if lacks := p.lacks(clientAuth); lacks != "" && !private && !cfg.AllowPlaintext {
 		return nil, fmt.Errorf("broker: %s can be reached by other machines, and there is no %s on it: "+
-			"listen on 127.0.0.1, or set AllowPlaintext (--allow-plaintext) in a network you trust", addr, lacks)
+			"listen on 127.0.0.1, take sasl_ssl://, or set AllowPlaintext (--allow-plaintext) in a network you trust", addr, lacks)
+	}
+	var certs *certificates
+	if p.tls {
+		if certs, err = openCertificates(cfg.TLS, clientAuth, cfg.Logger); err != nil {
+			return nil, err
+		}
 	}
 	nl, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -107,7 +116,10 @@ func listenTCP(ctx context.Context, listen, advertise string, cfg Config) (*list
 	}
 	l := &listener{Listener: nl, name: nl.Addr().String(), sasl: p.sasl}
 	if p.sasl {
-		l.mechanisms = cfg.SASL.mechanisms(private)
+		l.mechanisms = cfg.SASL.mechanisms(private || p.tls)
+	}
+	if p.tls {
+		l.tls = certs.serverConfig()
 	}
 	bound := nl.Addr().(*net.TCPAddr)
 	l.port = int32(bound.Port)

@@ -177,7 +177,7 @@ func TestSASLConfigRefuses(t *testing.T) {
 		t.Errorf("%v shows a password", err)
 	}
 	_, err = broker.Start(broker.Config{FS: vfs.NewMem(), Listen: []string{"kerberos://127.0.0.1:0", "sasl_plaintext://0.0.0.0:0"}})
-	if err == nil || !strings.Contains(err.Error(), `no protocol "kerberos", want one of plaintext, sasl_plaintext`) || !strings.Contains(err.Error(), "there is no encryption on it") {
+	if err == nil || !strings.Contains(err.Error(), `no protocol "kerberos", want one of plaintext, sasl_plaintext, ssl, sasl_ssl`) || !strings.Contains(err.Error(), "there is no encryption on it") {
 		t.Errorf("bad listeners: %v", err)
 	}
 }

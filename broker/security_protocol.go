@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -9,6 +10,7 @@ import (
 type securityProtocol struct {
 	name string
 	sasl bool // clients log in
+	tls  bool
 }
 
 // securityProtocols are those that are served. The first is the default.
@@ -16,6 +18,8 @@ func securityProtocols() []securityProtocol {
 	return []securityProtocol{
 		{name: "plaintext"},
 		{name: "sasl_plaintext", sasl: true},
+		{name: "ssl", tls: true},
+		{name: "sasl_ssl", sasl: true, tls: true},
 	}
 }
 
@@ -35,13 +39,25 @@ func parseProtocol(listen string) (p securityProtocol, addr string, err error) {
 	return p, "", fmt.Errorf("broker: listen address %q: there is no protocol %q, want one of %s", listen, name, strings.Join(names, ", "))
 }
 
+// listensWithTLS reports whether a listener needs certificates.
+func (c Config) listensWithTLS() bool {
+	return slices.ContainsFunc(c.Listen, func(listen string) bool {
+		p, _, err := parseProtocol(listen)
+		return err == nil && p.tls
+	})
+}
+
 // lacks says what keeps strangers from reading along or from taking part, and is not
-// there.
-func (p securityProtocol) lacks() string {
+// there. An ssl listener authenticates if clients must show a certificate.
+func (p securityProtocol) lacks(clientAuth string) string {
+	authenticates := p.sasl || p.tls && clientAuth == clientAuthRequired
 	switch {
-	case p.sasl:
-		return "encryption"
-	default:
+	case !p.tls && !authenticates:
 		return "encryption and no authentication"
+	case !p.tls:
+		return "encryption"
+	case !authenticates:
+		return "authentication"
 	}
+	return ""
 }

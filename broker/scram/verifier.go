@@ -121,13 +121,18 @@ func FromSalted(m Mechanism, saltedPassword, salt []byte, iterations int) (Verif
 	if len(saltedPassword) != m.size() {
 		return Verifier{}, fmt.Errorf("%w: the salted password has %d bytes, %s has %d", ErrCredential, len(saltedPassword), m, m.size())
 	}
+	return derive(m, saltedPassword, salt, iterations), nil
+}
+
+// derive makes the keys of RFC 5802.
+func derive(m Mechanism, saltedPassword, salt []byte, iterations int) Verifier {
 	clientKey := mac(m, saltedPassword, "Client Key")
 	stored := m.hash()()
 	stored.Write(clientKey)
 	return Verifier{
 		Mechanism: m, Salt: salt, Iterations: iterations,
 		StoredKey: stored.Sum(nil), ServerKey: mac(m, saltedPassword, "Server Key"),
-	}, nil
+	}
 }
 
 // Validate checks a verifier that was read from somewhere.
@@ -144,8 +149,8 @@ func (v Verifier) Validate() error {
 // Matches reports whether v is the verifier of password. It takes as long as the
 // iterations make it, and the same time for each password.
 func (v Verifier) Matches(password string) bool {
-	other, err := FromSalted(v.Mechanism, salted(v.Mechanism, password, v.Salt, v.Iterations), v.Salt, v.Iterations)
-	return err == nil && subtle.ConstantTimeCompare(v.StoredKey, other.StoredKey) == 1
+	other := derive(v.Mechanism, salted(v.Mechanism, password, v.Salt, v.Iterations), v.Salt, v.Iterations)
+	return subtle.ConstantTimeCompare(v.StoredKey, other.StoredKey) == 1
 }
 
 // Decoy is a verifier that no password matches, the same for each name as long as

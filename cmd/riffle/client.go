@@ -27,8 +27,9 @@ const (
 
 // clientFlags say how a command reaches the brokers.
 type clientFlags struct {
-	brokers []string
-	timeout time.Duration
+	brokers  []string
+	timeout  time.Duration
+	security securityFlags
 }
 
 // register adds the flags to cmd and its subcommands.
@@ -40,6 +41,7 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	flags.StringSliceVarP(&f.brokers, "brokers", "b", brokers, "addresses to start from, host:port (environment: "+brokersEnv+")")
 	flags.DurationVar(&f.timeout, "timeout", defaultTimeout, "how long to wait for a broker that does not answer")
+	f.security.register(flags)
 }
 
 // options are what every client of a command has in common. The error is a mistake in the flags.
@@ -52,14 +54,18 @@ func (f *clientFlags) options() ([]kgo.Opt, error) {
 			return nil, usagef("--brokers %s: %w", addr, err)
 		}
 	}
-	return []kgo.Opt{
+	secure, err := f.security.options()
+	if err != nil {
+		return nil, err
+	}
+	return append(secure,
 		kgo.ClientID("riffle"),
 		kgo.SeedBrokers(f.brokers...),
 		kgo.DialTimeout(f.timeout),
 		kgo.RequestTimeoutOverhead(f.timeout),
 		kgo.RetryTimeout(f.timeout),
 		kgo.MetadataMinAge(metadataMinAge),
-	}, nil
+	), nil
 }
 
 // connect returns a client once a broker has answered it. A broker may just be starting: until the timeout ends, connect tries again.
@@ -103,6 +109,9 @@ func (f *clientFlags) await(ctx context.Context, client *kgo.Client) error {
 		err := client.Ping(timed)
 		if err == nil {
 			return nil
+		}
+		if refused := f.security.refusal(err); refused != nil {
+			return refused
 		}
 		if timed.Err() == nil || cause == nil {
 			cause = err // not the end of the time, if there is better

@@ -38,9 +38,10 @@ func newServer() *cobra.Command {
 Records are acknowledged when they are on disk, so kill -9 loses none that was acknowledged. One server at a time may use
 a directory. Clients of the Kafka protocol connect to --listen.
 
-Clients of a listener sasl_plaintext://host:port log in, by SCRAM or PLAIN; those of plaintext://host:port, or just host:port,
-do not. Addresses that other machines can reach without encryption are refused unless --allow-plaintext says that the network
-is trusted.
+Before an address stands a protocol: plaintext:// (the default), sasl_plaintext://, ssl:// or sasl_ssl://. Clients of sasl_
+listeners log in, by SCRAM or PLAIN; ssl listeners have TLS, with the files of --tls-cert and --tls-key, which may be replaced
+at any time. With --tls-client-ca, clients of ssl:// listeners must show a certificate, and are known by its name. Addresses that
+other machines can reach need both encryption and authentication; --allow-plaintext says that the network is trusted.
 
 ` + usersHelp + `
 
@@ -52,7 +53,8 @@ HTTP at --metrics-addr: /metrics for Prometheus, /livez (the process runs), /rea
 ` + configHelp,
 		Example: `  riffle server
   riffle server --config /etc/riffle.conf
-  riffle server --dir /var/lib/riffle --listen 127.0.0.1:9092,10.0.0.5:9092 --allow-plaintext --metrics-addr 127.0.0.1:9644`,
+  riffle server --dir /var/lib/riffle --listen 127.0.0.1:9092,10.0.0.5:9092 --allow-plaintext --metrics-addr 127.0.0.1:9644
+  riffle server --listen sasl_ssl://:9093 --tls-cert broker.pem --tls-key broker-key.pem --users-file users`,
 		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -67,8 +69,11 @@ HTTP at --metrics-addr: /metrics for Prometheus, /livez (the process runs), /rea
 	flags.StringVar(&f.broker.Dir, "dir", "riffle-data", "directory of the data; made if it is missing")
 	flags.StringSliceVar(&f.broker.Listen, "listen", []string{"127.0.0.1:9092"}, "addresses for clients, [protocol://]host:port; port 0 takes a free one")
 	flags.StringSliceVar(&f.broker.Advertise, "advertise", nil, "addresses that clients are told to connect to, one for each of --listen (default: the same)")
-	flags.BoolVar(&f.broker.AllowPlaintext, "allow-plaintext", false, "allow addresses that other machines can reach without encryption")
+	flags.BoolVar(&f.broker.AllowPlaintext, "allow-plaintext", false, "allow addresses that other machines can reach without encryption or authentication")
 	flags.StringVar(&f.usersFile, "users-file", "", "file with users to make (see above)")
+	flags.StringVar(&f.broker.TLS.CertFile, "tls-cert", "", "file with the certificate of ssl listeners")
+	flags.StringVar(&f.broker.TLS.KeyFile, "tls-key", "", "file with its key")
+	flags.StringVar(&f.broker.TLS.ClientCAFile, "tls-client-ca", "", "file with the roots of clients' certificates")
 	flags.StringVar(&f.metricsAddr, "metrics-addr", "127.0.0.1:0", `address for metrics and health; port 0 takes a free one, "" none`)
 	flags.Int32Var(&f.broker.NodeID, "node-id", 1, "id of this broker")
 	flags.BoolVar(&f.broker.AutoCreateTopics, "auto-create-topics", false, "make topics when clients ask for unknown ones")

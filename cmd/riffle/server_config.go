@@ -35,11 +35,13 @@ func addServerConfig(cmd *cobra.Command, f *serverFlags) {
 	flags.DurationVar(&f.broker.Group.OffsetsRetention, "offsets-retention", 0, "how long the offsets of an empty group are kept (default 168h)")
 	flags.IntVar(&f.broker.MaxFetchSessions, "max-fetch-sessions", 0, "clients that fetch incrementally (default 1000)")
 	flags.IntVar(&f.broker.MaxExporterSeries, "max-exporter-series", 0, "series of kafka_* metrics (default 50000)")
+	flags.StringVar(&f.broker.TLS.ClientAuth, "tls-client-auth", "", "certificates of clients: none, requested or required (default required with --tls-client-ca on ssl://, none on sasl_ssl://)")
+	flags.BoolVar(&f.broker.TLS.CommonName, "tls-common-name", false, "name users by the common name of their certificate (default: by the whole distinguished name)")
 	flags.StringSliceVar(&f.broker.SASL.Mechanisms, "sasl-mechanisms", nil, "mechanisms of sasl_ listeners (default SCRAM-SHA-512,SCRAM-SHA-256, and PLAIN where nobody can listen in)")
 	flags.DurationVar(&f.broker.SASL.MaxReauth, "max-reauth", 0, "how long a login is good for (default: for ever)")
 	flags.IntVar(&f.broker.SASL.MaxLoginsPerSecond, "max-logins-per-second", 0, "logins from one address (default 20)")
 	flags.IntVar(&f.broker.MaxUnauthenticated, "max-unauthenticated", 0, "connections that have not logged in yet (default 128)")
-	for _, name := range []string{"config", "users-file"} {
+	for _, name := range []string{"config", "users-file", "tls-cert", "tls-key", "tls-client-ca"} {
 		mustComplete(cmd, name, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveDefault
 		})
