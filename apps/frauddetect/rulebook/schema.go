@@ -1,0 +1,175 @@
+package rulebook
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/cost"
+	"cel.dev/cel-go/common/operators"
+)
+
+const (
+	// maxEstimatedCost is the highest cost that a condition may have at worst, in CEL's units: about one a step. The most
+	// expensive of sensible rules need some dozens.
+	maxEstimatedCost = 10_000
+	// maxActualCost ends an evaluation whose input is larger than the estimate assumed.
+	maxActualCost = 20_000
+	// maxStringBytes is how long the estimate takes strings of a payment to be.
+	maxStringBytes = 256
+)
+
+// payment variables, besides the features.
+const (
+	varID       = "id"
+	varCard     = "card"
+	varTerminal = "terminal"
+	varAmount   = "amount"
+	varTime     = "time"
+	varLists    = "lists"
+)
+
+var reserved = []string{varID, varCard, varTerminal, varAmount, varTime, varLists}
+
+// Schema says what conditions may name: id, card and terminal (strings), amount (double, in units), time (timestamp), lists (by name,
+// as in card in lists.blocked), and each feature as a double under its own name.
+type Schema struct {
+	features []string
+	index    map[string]int
+	env      *cel.Env
+}
+
+// NewSchema makes a schema with these features, in the order in which payments will give their values.
+func NewSchema(features ...string) (*Schema, error) {
+	s := &Schema{features: features, index: make(map[string]int, len(features))}
+	opts := []cel.EnvOption{
+		cel.Variable(varID, cel.StringType),
+		cel.Variable(varCard, cel.StringType),
+		cel.Variable(varTerminal, cel.StringType),
+		cel.Variable(varAmount, cel.DoubleType),
+		cel.Variable(varTime, cel.TimestampType),
+		cel.Variable(varLists, cel.MapType(cel.StringType, cel.MapType(cel.StringType, cel.BoolType))),
+		cel.CrossTypeNumericComparisons(true), // amount > 220 needs no .0
+		cel.ParserExpressionSizeLimit(MaxCondition),
+	}
+	for i, name := range features {
+		if err := validName("feature", name); err != nil {
+			return nil, fmt.Errorf("rulebook: %w", err)
+		}
+		if _, twice := s.index[name]; twice || slices.Contains(reserved, name) {
+			return nil, fmt.Errorf("rulebook: feature %q: the name is taken", name)
+		}
+		s.index[name] = i
+		opts = append(opts, cel.Variable(name, cel.DoubleType))
+	}
+	env, err := cel.NewEnv(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("rulebook: %w", err)
+	}
+	s.env = env
+	return s, nil
+}
+
+// Features are the names of the features, in the order of their values.
+func (s *Schema) Features() []string { return slices.Clone(s.features) }
+
+// Check compiles a rule and returns everything that is wrong with it. It does not ask whether the lists that the condition
+// names exist: see [Book.Check].
+func (s *Schema) Check(r Rule) error {
+	_, err := s.compile(r)
+	return err
+}
+
+// program is a compiled rule.
+type program struct {
+	rule  Rule
+	ast   *cel.Ast
+	run   cel.Program
+	slow  cel.Program // notes the values of all sub-expressions, for explanations
+	lists []string    // that the condition names
+}
+
+func (s *Schema) compile(r Rule) (*program, error) {
+	if err := r.validate(); err != nil {
+		return nil, fmt.Errorf("rulebook: rule %q: %w", r.Name, err)
+	}
+	fail := func(err error) (*program, error) {
+		return nil, fmt.Errorf("rulebook: rule %q: condition: %w", r.Name, err)
+	}
+	checked, issues := s.env.Compile(r.Condition)
+	if err := issues.Err(); err != nil {
+		return fail(errors.New(strings.TrimSpace(err.Error())))
+	}
+	if checked.OutputType() != cel.BoolType {
+		return fail(fmt.Errorf("it yields %s: want true or false", checked.OutputType()))
+	}
+	estimate, err := s.env.EstimateCost(checked, sizes{})
+	if err != nil {
+		return fail(err)
+	}
+	if estimate.Max > maxEstimatedCost {
+		return fail(fmt.Errorf("it may cost %d steps: want at most %d; leave out loops over lists", estimate.Max, maxEstimatedCost))
+	}
+	p := &program{rule: r, ast: checked, lists: namedLists(checked)}
+	if p.run, err = s.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxActualCost)); err != nil {
+		return fail(err)
+	}
+	if p.slow, err = s.env.Program(checked, cel.EvalOptions(cel.OptTrackState), cel.CostLimit(maxActualCost)); err != nil {
+		return fail(err)
+	}
+	return p, nil
+}
+
+// namedLists are the lists that a condition looks into, each once.
+func namedLists(a *cel.Ast) []string {
+	var names []string
+	ast.PreOrderVisit(a.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		name := ""
+		switch {
+		case e.Kind() == ast.SelectKind && isLists(e.AsSelect().Operand()):
+			name = e.AsSelect().FieldName()
+		case e.Kind() == ast.CallKind && e.AsCall().FunctionName() == operators.Index:
+			args := e.AsCall().Args()
+			if text, ok := literal(args[1]); ok && isLists(args[0]) {
+				name = text
+			}
+		}
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}))
+	return names
+}
+
+func isLists(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == varLists }
+
+func literal(e ast.Expr) (string, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return "", false
+	}
+	text, ok := e.AsLiteral().Value().(string)
+	return text, ok
+}
+
+// sizes are what the estimate assumes of the input.
+type sizes struct{}
+
+func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
+	path := n.Path()
+	switch {
+	case len(path) > 0 && path[0] == varLists && len(path) == 1:
+		return &cost.SizeEstimate{Max: MaxLists}
+	case len(path) > 0 && path[0] == varLists && len(path) == 2:
+		return &cost.SizeEstimate{Max: MaxListValues}
+	case len(path) > 0:
+		return &cost.SizeEstimate{Max: maxStringBytes}
+	}
+	return nil
+}
+
+func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+	return nil
+}
