@@ -209,6 +209,24 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestLongInput: a condition that is cheap for usual payments ends at one that is not.
+func TestLongInput(t *testing.T) {
+	t.Parallel()
+	b := rulebook.New(newSchema(t), rulebook.AllMatches)
+	if err := b.Apply(rule("pattern", `terminal.matches(".*x.*y.*z")`, 1)); err != nil {
+		t.Fatal(err)
+	}
+	p := rulebook.Payment{ID: "p", Card: "1", Terminal: "axbycz", Time: noon, Features: []float64{0, 0}}
+	if d, err := b.Decide(p); err != nil || d.Action != rulebook.Review {
+		t.Errorf("Decide = %+v, %v, want a hit", d, err)
+	}
+	p.Terminal = strings.Repeat("xy", 500_000)
+	d, err := b.Decide(p)
+	if err != nil || len(d.Results) != 1 || d.Results[0].Outcome != rulebook.Failed || !strings.Contains(d.Results[0].Error, "cost limit exceeded") {
+		t.Errorf("Decide on a terminal of a megabyte = %+v, %v, want an error about its cost", d, err)
+	}
+}
+
 func TestSchemaRefuses(t *testing.T) {
 	t.Parallel()
 	for _, features := range [][]string{{"amount"}, {"a", "a"}, {"a b"}, {""}} {

@@ -18,8 +18,9 @@ const (
 	maxEstimatedCost = 10_000
 	// maxActualCost ends an evaluation whose input is larger than the estimate assumed.
 	maxActualCost = 20_000
-	// maxStringBytes is how long the estimate takes strings of a payment to be.
-	maxStringBytes = 256
+	// usualBytes is how long the estimate takes the strings of a payment to be, mostBytes how long they can be at all.
+	usualBytes = 256
+	mostBytes  = 1 << 20
 )
 
 // payment variables, besides the features.
@@ -38,13 +39,16 @@ var reserved = []string{varID, varCard, varTerminal, varAmount, varTime, varList
 // as in card in lists.blocked), and each feature as a double under its own name.
 type Schema struct {
 	features []string
-	index    map[string]int
+	slots    map[string]int // where a variable's value lies: the reserved names first, then the features
 	env      *cel.Env
 }
 
 // NewSchema makes a schema with these features, in the order in which payments will give their values.
 func NewSchema(features ...string) (*Schema, error) {
-	s := &Schema{features: features, index: make(map[string]int, len(features))}
+	s := &Schema{features: features, slots: make(map[string]int, len(reserved)+len(features))}
+	for i, name := range reserved {
+		s.slots[name] = i
+	}
 	opts := []cel.EnvOption{
 		cel.Variable(varID, cel.StringType),
 		cel.Variable(varCard, cel.StringType),
@@ -59,10 +63,10 @@ func NewSchema(features ...string) (*Schema, error) {
 		if err := validName("feature", name); err != nil {
 			return nil, fmt.Errorf("rulebook: %w", err)
 		}
-		if _, twice := s.index[name]; twice || slices.Contains(reserved, name) {
+		if _, taken := s.slots[name]; taken {
 			return nil, fmt.Errorf("rulebook: feature %q: the name is taken", name)
 		}
-		s.index[name] = i
+		s.slots[name] = len(reserved) + i
 		opts = append(opts, cel.Variable(name, cel.DoubleType))
 	}
 	env, err := cel.NewEnv(opts...)
@@ -100,24 +104,30 @@ func (s *Schema) compile(r Rule) (*program, error) {
 		return nil, fmt.Errorf("rulebook: rule %q: condition: %w", r.Name, err)
 	}
 	checked, issues := s.env.Compile(r.Condition)
-	if err := issues.Err(); err != nil {
+	err := issues.Err()
+	if err != nil {
 		return fail(errors.New(strings.TrimSpace(err.Error())))
 	}
 	if checked.OutputType() != cel.BoolType {
 		return fail(fmt.Errorf("it yields %s: want true or false", checked.OutputType()))
 	}
-	estimate, err := s.env.EstimateCost(checked, sizes{})
-	if err != nil {
+	usual, err1 := s.env.EstimateCost(checked, sizes{usualBytes})
+	most, err2 := s.env.EstimateCost(checked, sizes{mostBytes})
+	if err := errors.Join(err1, err2); err != nil {
 		return fail(err)
 	}
-	if estimate.Max > maxEstimatedCost {
-		return fail(fmt.Errorf("it may cost %d steps: want at most %d; leave out loops over lists", estimate.Max, maxEstimatedCost))
+	if usual.Max > maxEstimatedCost {
+		return fail(fmt.Errorf("it may cost %d steps: want at most %d; leave out loops over lists", usual.Max, maxEstimatedCost))
 	}
 	p := &program{rule: r, ast: checked, lists: namedLists(checked)}
-	if p.run, err = s.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxActualCost)); err != nil {
+	var limit []cel.ProgramOption
+	if most.Max > maxActualCost {
+		limit = append(limit, cel.CostLimit(maxActualCost)) // which has a price: half of the evaluation
+	}
+	if p.run, err = s.env.Program(checked, append(limit, cel.EvalOptions(cel.OptOptimize))...); err != nil {
 		return fail(err)
 	}
-	if p.slow, err = s.env.Program(checked, cel.EvalOptions(cel.OptTrackState), cel.CostLimit(maxActualCost)); err != nil {
+	if p.slow, err = s.env.Program(checked, append(limit, cel.EvalOptions(cel.OptTrackState))...); err != nil {
 		return fail(err)
 	}
 	return p, nil
@@ -154,10 +164,10 @@ func literal(e ast.Expr) (string, bool) {
 	return text, ok
 }
 
-// sizes are what the estimate assumes of the input.
-type sizes struct{}
+// sizes are what an estimate assumes of the input.
+type sizes struct{ stringBytes uint64 }
 
-func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
+func (s sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	path := n.Path()
 	switch {
 	case len(path) > 0 && path[0] == varLists && len(path) == 1:
@@ -165,7 +175,7 @@ func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	case len(path) > 0 && path[0] == varLists && len(path) == 2:
 		return &cost.SizeEstimate{Max: MaxListValues}
 	case len(path) > 0:
-		return &cost.SizeEstimate{Max: maxStringBytes}
+		return &cost.SizeEstimate{Max: s.stringBytes}
 	}
 	return nil
 }
