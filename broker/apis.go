@@ -45,6 +45,8 @@ func apis() []api {
 		{int16(kmsg.SyncGroup), 0, 5, handleSyncGroup},
 		{int16(kmsg.DescribeGroups), 0, 6, handleDescribeGroups},
 		{int16(kmsg.ListGroups), 0, 5, handleListGroups},
+		{int16(kmsg.ConsumerGroupHeartbeat), 0, 1, handleConsumerGroupHeartbeat},
+		{int16(kmsg.ConsumerGroupDescribe), 0, 1, handleConsumerGroupDescribe},
 		{int16(kmsg.DeleteGroups), 0, 3, handleDeleteGroups},
 		{int16(kmsg.OffsetDelete), 0, 0, handleOffsetDelete},
 		{int16(kmsg.SASLHandshake), 0, 1, handleSaslHandshake},

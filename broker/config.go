@@ -130,6 +130,12 @@ type GroupConfig struct {
 	// are 6 seconds and 30 minutes.
 	MinSessionTimeout time.Duration
 	MaxSessionTimeout time.Duration
+	// ConsumerSessionTimeout is how long a member of the consumer protocol may be
+	// silent, ConsumerHeartbeatInterval how often it is to heartbeat
+	// (group.consumer.session.timeout.ms, group.consumer.heartbeat.interval.ms). The
+	// defaults are 45 seconds and 5 seconds.
+	ConsumerSessionTimeout    time.Duration
+	ConsumerHeartbeatInterval time.Duration
 	// OffsetsRetention is how long the offsets of an empty group are kept, and those
 	// of topics that no member subscribes to (offsets.retention.minutes). The default
 	// is 7 days.
@@ -187,6 +193,8 @@ func (c Config) withDefaults() Config {
 func (c GroupConfig) withDefaults() GroupConfig {
 	setDefault(&c.MinSessionTimeout, 6*time.Second)
 	setDefault(&c.MaxSessionTimeout, 30*time.Minute)
+	setDefault(&c.ConsumerSessionTimeout, 45*time.Second)
+	setDefault(&c.ConsumerHeartbeatInterval, 5*time.Second)
 	setDefault(&c.OffsetsRetention, 7*24*time.Hour)
 	setDefault(&c.OffsetsCheckInterval, 10*time.Minute)
 	setDefault(&c.MaxMetadataBytes, 4096)
@@ -251,6 +259,8 @@ func (c Config) validate() error {
 		{"Transaction.Partitions", int64(c.Transaction.Partitions)},
 		{"Group.MinSessionTimeout", int64(c.Group.MinSessionTimeout)},
 		{"Group.MaxSessionTimeout", int64(c.Group.MaxSessionTimeout)},
+		{"Group.ConsumerSessionTimeout", int64(c.Group.ConsumerSessionTimeout)},
+		{"Group.ConsumerHeartbeatInterval", int64(c.Group.ConsumerHeartbeatInterval)},
 		{"Group.OffsetsRetention", int64(c.Group.OffsetsRetention)},
 		{"Group.OffsetsCheckInterval", int64(c.Group.OffsetsCheckInterval)},
 		{"Group.MaxMetadataBytes", int64(c.Group.MaxMetadataBytes)},
@@ -261,6 +271,8 @@ func (c Config) validate() error {
 	} {
 		bad(f.value < 1, "%s is %d, must be at least 1", f.name, f.value)
 	}
+	bad(c.Group.ConsumerHeartbeatInterval >= c.Group.ConsumerSessionTimeout,
+		"Group.ConsumerHeartbeatInterval is %v, must be less than Group.ConsumerSessionTimeout %v", c.Group.ConsumerHeartbeatInterval, c.Group.ConsumerSessionTimeout)
 	bad(c.Group.InitialRebalanceDelay < 0, "Group.InitialRebalanceDelay is %v, must not be negative", c.Group.InitialRebalanceDelay)
 	bad(c.MaxRequestMemoryBytes < int64(max(c.MaxFrameBytes, c.MaxControlFrameBytes)),
 		"MaxRequestMemoryBytes is %d, less than one frame of MaxFrameBytes %d", c.MaxRequestMemoryBytes, c.MaxFrameBytes)

@@ -16,11 +16,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/riffle-stream/riffle/broker/group"
+	"github.com/riffle-stream/riffle/broker/group/consumer"
 	"github.com/riffle-stream/riffle/broker/record"
 )
 
-// coordinator is the group coordinator: it owns the groups, whose rules package
-// group states, and does for them what that package does not: it reads the clock,
+// coordinator is the group coordinator: it owns the groups, whose rules packages
+// group and consumer state, and does for them what those do not: it reads the clock,
 // holds requests that wait, and writes and replays __consumer_offsets.
 //
 // Each group has its own lock, under which its events happen and its records are
@@ -69,7 +70,14 @@ type coordinated struct {
 	log *partition // where the group's records go
 	mu  struct {
 		sync.Mutex
-		*group.Group
+		*group.Group // offsets, and members of the classic protocol
+		// consumer are the members of the consumer protocol; nil in a classic group.
+		consumer *consumer.Group
+		// written is the offset after the last change of consumer, emptySince when the
+		// last of its members left.
+		written    int64
+		emptySince time.Time
+
 		gone bool // forgotten: look the group up again
 		// committing is how many commits are in the log, or on their way, and not applied.
 		committing int
@@ -235,7 +243,7 @@ func (co *coordinator) newGroup(id string) *coordinated {
 // unlock forgets the group if there is nothing to remember, so that mistaken
 // requests leave nothing behind.
 func (co *coordinator) unlock(g *coordinated) {
-	if !g.mu.gone && g.mu.Disposable() && len(g.mu.waiting) == 0 && g.mu.committing == 0 {
+	if !g.mu.gone && g.disposable() {
 		co.forget(g)
 	}
 	g.mu.Unlock()
@@ -326,6 +334,12 @@ func (co *coordinator) await(ctx context.Context, id string, newMember bool, eve
 	if err != nil {
 		return group.Reply{}, err
 	}
+	if newMember && g.mu.consumer != nil {
+		if err := co.becomeClassic(g); err != nil {
+			co.unlock(g)
+			return group.Reply{}, err
+		}
+	}
 	tok := group.Token(co.token.Add(1))
 	answer := make(chan group.Reply, 1)
 	g.mu.waiting[tok] = answer
@@ -385,6 +399,10 @@ func (co *coordinator) leave(id string, leaving []group.Leaving) ([]error, error
 	if err != nil {
 		return nil, unknownMemberIfNoGroup(err)
 	}
+	if g.mu.consumer != nil {
+		defer co.unlock(g)
+		return co.removeInstances(g, leaving), nil
+	}
 	errs, eff := g.mu.Leave(time.Now(), leaving)
 	pending := co.perform(g, eff)
 	co.unlock(g)
@@ -392,15 +410,14 @@ func (co *coordinator) leave(id string, leaving []group.Leaving) ([]error, error
 	return errs, nil
 }
 
-// view calls f with the group, which f must not keep.
-func (co *coordinator) view(id string, f func(*group.Group)) error {
+// view calls f with the group, locked, which f must not keep.
+func (co *coordinator) view(id string, f func(*coordinated) error) error {
 	g, err := co.lock(id, false)
 	if err != nil {
 		return err
 	}
 	defer co.unlock(g)
-	f(g.mu.Group)
-	return nil
+	return f(g)
 }
 
 // forEach calls f with every group, locked, in no order.
@@ -452,6 +469,12 @@ func groupError(err error) *kerr.Error {
 		{group.ErrInvalidRequest, kerr.InvalidRequest},
 		{group.ErrMetadataTooLarge, kerr.OffsetMetadataTooLarge},
 		{group.ErrNotStored, kerr.CoordinatorNotAvailable},
+		{consumer.ErrFencedEpoch, kerr.FencedMemberEpoch},
+		{consumer.ErrStaleEpoch, kerr.StaleMemberEpoch},
+		{consumer.ErrUnreleasedInstance, kerr.UnreleasedInstanceID},
+		{consumer.ErrUnsupportedAssignor, kerr.UnsupportedAssignor},
+		{consumer.ErrInvalidRegex, kerr.InvalidRegularExpression},
+		{consumer.ErrOldCommit, kerr.UnsupportedVersion},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code

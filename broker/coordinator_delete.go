@@ -39,7 +39,7 @@ func (co *coordinator) remove(g *coordinated) (next int64, err error) {
 		return 0, errCommitting
 	}
 	if next, err = co.append(g.log, g.tombstones()...); err != nil {
-		return 0, co.notStored(g, err)
+		return 0, co.notStored(g.mu.ID(), err)
 	}
 	co.forget(g)
 	return next, nil
@@ -47,8 +47,8 @@ func (co *coordinator) remove(g *coordinated) (next int64, err error) {
 
 // notStored logs why records of a group are not in the log, and says to the client to
 // try again.
-func (co *coordinator) notStored(g *coordinated, err error) error {
-	co.logger.Error("broker: a group's change was not stored", "group", g.mu.ID(), "cause", err)
+func (co *coordinator) notStored(id string, err error) error {
+	co.logger.Error("broker: a group's change was not stored", "group", id, "cause", err)
 	return fmt.Errorf("broker: %w: %w", kerr.CoordinatorNotAvailable, err)
 }
 
@@ -106,7 +106,7 @@ func (co *coordinator) forgetOffsets(g *coordinated, places []group.Place) (next
 		tombstones = append(tombstones, group.OffsetTombstone(g.mu.ID(), p.Topic, p.Partition))
 	}
 	if next, err = co.append(g.log, tombstones...); err != nil {
-		return 0, co.notStored(g, err)
+		return 0, co.notStored(g.mu.ID(), err)
 	}
 	for _, p := range places {
 		g.mu.Forget(p.Topic, p.Partition)

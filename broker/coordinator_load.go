@@ -7,6 +7,7 @@ import (
 
 	"github.com/riffle-stream/riffle/broker/commitlog"
 	"github.com/riffle-stream/riffle/broker/group"
+	"github.com/riffle-stream/riffle/broker/group/consumer"
 	"github.com/riffle-stream/riffle/broker/record"
 )
 
@@ -42,7 +43,12 @@ func (co *coordinator) load() {
 	now := time.Now()
 	for id, g := range l.groups {
 		g.mu.Resume(now)
-		if g.mu.Disposable() {
+		if g.mu.consumer != nil {
+			g.mu.consumer.Configure(co.consumerConfig(id))
+			g.mu.consumer.Resume(now)
+			g.noteEmpty(now)
+		}
+		if g.disposable() {
 			delete(l.groups, id)
 		}
 	}
@@ -146,17 +152,47 @@ func (l *loading) marker(batch record.Batch) {
 	delete(l.undecided, m.ProducerID)
 }
 
+// group returns the group of a record, which it makes if it is missing.
+func (l *loading) group(id string) *coordinated {
+	g := l.groups[id]
+	if g == nil {
+		g = l.co.newGroup(id)
+		l.groups[id] = g
+	}
+	return g
+}
+
+// consumers replays a record of the membership of a group of consumers.
+func (l *loading) consumers(r record.Record) error {
+	e, err := consumer.Decode(r.Key, r.Value)
+	if err != nil {
+		return err
+	}
+	l.records++
+	g := l.group(e.Group)
+	switch {
+	case e.Ends():
+		g.mu.consumer = nil
+	case e.Deleted && g.mu.consumer == nil:
+	default:
+		if g.mu.consumer == nil {
+			g.mu.consumer = consumer.New(e.Group, consumer.Config{})
+		}
+		g.mu.consumer.Restore(e)
+	}
+	return nil
+}
+
 func (l *loading) record(batch record.Batch, r record.Record) error {
+	if consumer.Known(r.Key) {
+		return l.consumers(r)
+	}
 	e, err := group.Decode(r.Key, r.Value)
 	if err != nil {
 		return err
 	}
 	e.Committed.Position = r.Offset
-	g := l.groups[e.Group]
-	if g == nil {
-		g = l.co.newGroup(e.Group)
-		l.groups[e.Group] = g
-	}
+	g := l.group(e.Group)
 	if batch.Attributes().Transactional() && e.Topic != "" && !e.Deleted {
 		g.mu.AddPending(batch.ProducerID(), e.Topic, e.Partition, e.Committed)
 		if l.undecided[batch.ProducerID()] == nil {

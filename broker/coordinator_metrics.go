@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/riffle-stream/riffle/broker/group"
+	"github.com/riffle-stream/riffle/broker/group/consumer"
 )
 
 // groupMetrics are the coordinator's. They are counted whether or not a registry
@@ -40,6 +41,12 @@ func (co *coordinator) collectors() []prometheus.Collector {
 	}
 }
 
+// groupStates are the states of both types of groups.
+var groupStates = []string{
+	group.Empty.String(), group.PreparingRebalance.String(), group.CompletingRebalance.String(), group.Stable.String(),
+	consumer.Assigning.String(), consumer.Reconciling.String(),
+}
+
 // groupCollector counts groups when it is asked for them.
 type groupCollector struct {
 	co   *coordinator
@@ -51,11 +58,14 @@ func (gc groupCollector) Describe(ch chan<- *prometheus.Desc) { ch <- gc.desc }
 
 // Collect sends the number of groups in each state; nothing while they are loaded.
 func (gc groupCollector) Collect(ch chan<- prometheus.Metric) {
-	var count [group.Dead]int
-	if err := gc.co.forEach(func(g *coordinated) { count[g.mu.State()]++ }); err != nil {
+	count := map[string]int{}
+	for _, state := range groupStates {
+		count[state] = 0
+	}
+	if err := gc.co.forEach(func(g *coordinated) { count[g.state()]++ }); err != nil {
 		return
 	}
 	for state, n := range count {
-		ch <- prometheus.MustNewConstMetric(gc.desc, prometheus.GaugeValue, float64(n), group.State(state).String())
+		ch <- prometheus.MustNewConstMetric(gc.desc, prometheus.GaugeValue, float64(n), state)
 	}
 }

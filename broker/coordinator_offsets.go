@@ -32,11 +32,11 @@ func (co *coordinator) commit(id string, r group.CommitRequest, offsets []offset
 		return err
 	}
 	now := time.Now()
-	if err := g.mu.CheckCommit(now, r); err != nil {
+	if err := g.checkCommit(now, r); err != nil {
 		co.unlock(g)
 		return err
 	}
-	next, err := co.appendOffsets(g, now, offsets, co.append)
+	next, err := co.appendOffsets(g, now, r, offsets, co.append)
 	g.mu.committing++ // also keeps a new group
 	co.unlock(g)
 	if err == nil && next > 0 {
@@ -55,7 +55,7 @@ func (co *coordinator) commit(id string, r group.CommitRequest, offsets []offset
 
 // appendOffsets appends, by appendTo, the offsets that may be stored, notes their positions and
 // returns the offset after the last, or 0 if there was none.
-func (co *coordinator) appendOffsets(g *coordinated, now time.Time, offsets []offsetCommit, appendTo func(*partition, ...group.Record) (int64, error)) (next int64, err error) {
+func (co *coordinator) appendOffsets(g *coordinated, now time.Time, r group.CommitRequest, offsets []offsetCommit, appendTo func(*partition, ...group.Record) (int64, error)) (next int64, err error) {
 	var records []group.Record
 	var of []*offsetCommit
 	size := 0
@@ -77,13 +77,16 @@ func (co *coordinator) appendOffsets(g *coordinated, now time.Time, offsets []of
 		if o.err == nil {
 			o.err = g.mu.CheckMetadata(o.committed.Metadata)
 		}
+		if o.err == nil {
+			o.err = g.checkPlace(r, o.topic.ID, o.partition)
+		}
 		if o.err != nil {
 			continue
 		}
 		o.committed.Time = now
 		o.committed.TopicID = o.topic.ID
-		r := group.OffsetRecord(g.mu.ID(), o.topic.Name, o.partition, o.committed)
-		records, of, size = append(records, r), append(of, o), size+len(r.Key)+len(r.Value)
+		rec := group.OffsetRecord(g.mu.ID(), o.topic.Name, o.partition, o.committed)
+		records, of, size = append(records, rec), append(of, o), size+len(rec.Key)+len(rec.Value)
 		if size >= maxAppendBytes {
 			if err := flush(); err != nil {
 				return 0, err

@@ -47,10 +47,11 @@ func commitOne(b *Broker, id string, t *topic, offset int64) error {
 func committedOne(t testing.TB, b *Broker, id string, tp *topic) int64 {
 	t.Helper()
 	offset := int64(-1)
-	err := b.groups.view(id, func(g *group.Group) {
-		if c, ok := b.groups.committed(g, tp.Name, 0); ok {
+	err := b.groups.view(id, func(g *coordinated) error {
+		if c, ok := b.groups.committed(g.mu.Group, tp.Name, 0); ok {
 			offset = c.Offset
 		}
+		return nil
 	})
 	if err != nil && !errors.Is(err, errNoGroup) {
 		t.Fatal(err)
@@ -346,8 +347,10 @@ func TestGroupMetrics(t *testing.T) {
 	}
 	want := map[string]float64{
 		"broker_groups/Empty": 1, "broker_groups/Stable": 1,
-		"broker_groups/PreparingRebalance": 0, "broker_groups/CompletingRebalance": 0,
-		"broker_group_rebalances_total": 1, "broker_group_offsets_committed_total": 1,
+		"broker_groups/PreparingRebalance": 0, "broker_groups/Assigning": 0,
+		"broker_groups/Reconciling":         0,
+		"broker_groups/CompletingRebalance": 0,
+		"broker_group_rebalances_total":     1, "broker_group_offsets_committed_total": 1,
 		"broker_group_offsets_expired_total": 0,
 		"broker_group_members_removed_total": 0, "broker_group_records_skipped_total": 0, "broker_group_log_damages_total": 0,
 	}

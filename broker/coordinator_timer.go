@@ -3,6 +3,8 @@ package broker
 import (
 	"container/heap"
 	"time"
+
+	"github.com/riffle-stream/riffle/broker/group"
 )
 
 // notScheduled is the position of a timer that is not in the heap.
@@ -43,7 +45,7 @@ func (h *timerHeap) Pop() any {
 // schedule makes sure that the group hears of its next deadline. The caller holds
 // the group's lock.
 func (co *coordinator) schedule(g *coordinated) {
-	when := g.mu.Deadline()
+	when := g.deadline()
 	if when.IsZero() {
 		return
 	}
@@ -121,7 +123,13 @@ func (co *coordinator) tick(g *coordinated, now time.Time) {
 		g.mu.Unlock()
 		return
 	}
-	expired, eff := g.mu.Tick(now)
+	var expired []group.Expired
+	var eff group.Effects
+	if g.mu.consumer != nil {
+		expired = co.tickConsumers(g, now)
+	} else {
+		expired, eff = g.mu.Tick(now)
+	}
 	co.metrics.removed.Add(float64(len(expired)))
 	for _, e := range expired {
 		co.logger.Info("broker: member removed from its group", "group", g.mu.ID(), "member", e.MemberID,

@@ -29,11 +29,11 @@ func (co *coordinator) commitInTransaction(id string, r group.CommitRequest, p t
 		return err
 	}
 	now := time.Now()
-	if err := g.mu.CheckTxnCommit(now, r); err != nil {
+	if err := g.checkTxnCommit(now, r); err != nil {
 		co.unlock(g)
 		return err
 	}
-	next, err := co.appendOffsets(g, now, offsets, func(log *partition, records ...group.Record) (int64, error) {
+	next, err := co.appendOffsets(g, now, r, offsets, func(log *partition, records ...group.Record) (int64, error) {
 		return co.appendTransactional(log, p, records...)
 	})
 	if err == nil && next > 0 {

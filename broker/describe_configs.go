@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/riffle-stream/riffle/broker/catalog"
+	"github.com/riffle-stream/riffle/broker/group/consumer"
 )
 
 // DescribeConfigs: v1-4
@@ -86,6 +87,11 @@ func (b *Broker) configs() []catalog.Value {
 		number("connections.max.idle.ms", catalog.Long, cfg.IdleTimeout.Milliseconds()),
 		number("default.replication.factor", catalog.Int, 1),
 		number("fetch.max.bytes", catalog.Int, int64(cfg.MaxFetchBytes)),
+		text("group.consumer.assignors", catalog.List, consumer.Uniform+","+consumer.Range),
+		number("group.consumer.heartbeat.interval.ms", catalog.Int, cfg.Group.ConsumerHeartbeatInterval.Milliseconds()),
+		number("group.consumer.max.size", catalog.Int, int64(cfg.Group.MaxMembers)),
+		number("group.consumer.session.timeout.ms", catalog.Int, cfg.Group.ConsumerSessionTimeout.Milliseconds()),
+		text("group.coordinator.rebalance.protocols", catalog.List, "classic,consumer"),
 		number("group.initial.rebalance.delay.ms", catalog.Int, cfg.Group.InitialRebalanceDelay.Milliseconds()),
 		number("group.max.session.timeout.ms", catalog.Int, cfg.Group.MaxSessionTimeout.Milliseconds()),
 		number("group.min.session.timeout.ms", catalog.Int, cfg.Group.MinSessionTimeout.Milliseconds()),

@@ -3,8 +3,8 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/riffle-stream/riffle/broker/group"
@@ -20,8 +20,8 @@ const groupOperations = 1<<kmsg.ACLOperationRead | 1<<kmsg.ACLOperationDelete | 
 //   - v3: authorized operations
 //   - v4: instance id (KIP-345)
 //   - v5: flexible
-//   - v6: GROUP_ID_NOT_FOUND with a message for a group that is not there
-//     (KIP-1043); before it is Dead and no error
+//   - v6: GROUP_ID_NOT_FOUND with a message for a group that is not there, or not a
+//     classic one (KIP-1043); before it is Dead and no error
 //
 // Protocol, subscriptions and assignments are those of a stable group; while it
 // rebalances they are empty.
@@ -31,13 +31,18 @@ func handleDescribeGroups(b *Broker, _ context.Context, _ *conn, kreq kmsg.Reque
 	for _, id := range req.Groups {
 		sg := kmsg.NewDescribeGroupsResponseGroup()
 		sg.Group = id
-		err := b.groups.view(id, func(g *group.Group) { describeGroup(&sg, g.Describe()) })
+		err := b.groups.view(id, func(g *coordinated) error {
+			if g.mu.consumer != nil {
+				return g.isNot(groupTypeClassic)
+			}
+			describeGroup(&sg, g.mu.Describe())
+			return nil
+		})
 		switch {
-		case errors.Is(err, errNoGroup):
+		case errors.Is(err, kerr.GroupIDNotFound):
 			sg.State = group.Dead.String()
 			if req.Version >= 6 {
-				text := fmt.Sprintf("Group %s not found.", id)
-				sg.ErrorCode, sg.ErrorMessage = b.metrics.failed(req.Key(), err), &text
+				sg.ErrorCode, sg.ErrorMessage = b.metrics.failed(req.Key(), err), errorMessage(err)
 			}
 		case err != nil:
 			sg.ErrorCode = b.metrics.failed(req.Key(), err)

@@ -142,7 +142,7 @@ func (e *exporterScrape) groups() {
 		room = e.left / 2 // offsets, with two series each
 	)
 	err := e.b.groups.forEach(func(g *coordinated) {
-		gs := groupOffsets{id: g.mu.ID(), members: len(g.mu.Describe().Members), topics: map[string][]groupOffset{}}
+		gs := groupOffsets{id: g.mu.ID(), members: g.members(), topics: map[string][]groupOffset{}}
 		for _, topic := range g.mu.Topics() {
 			for index, c := range g.mu.Partitions(topic) {
 				if room--; room < 0 {

@@ -13,6 +13,7 @@ type feature struct {
 // changes to another protocol by it.
 func features() []feature {
 	return []feature{
+		{"group.version", 1, 1},       // KIP-848
 		{"transaction.version", 2, 2}, // KIP-890
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -193,23 +194,32 @@ func createTopic(t *testing.T, b *broker.Broker, topic string, partitions int32)
 	cl.Close()
 }
 
+// briskConsumers makes members of the consumer protocol heartbeat as often as the tests'
+// classic ones: what they wait for is one heartbeat away.
+func briskConsumers() brokertest.Option {
+	return brokertest.With(func(c *broker.Config) { c.Group.ConsumerHeartbeatInterval = 50 * time.Millisecond })
+}
+
 // Assertion 43: members come and go while records come; no partition has two
 // owners, no live member is thrown out, and what was committed is not read again.
 func TestConsumersComeAndGo(t *testing.T) {
 	t.Parallel()
-	for name, balancer := range map[string]kgo.GroupBalancer{
-		"range": kgo.RangeBalancer(), "cooperative-sticky": kgo.CooperativeStickyBalancer(),
+	for name, opts := range map[string][]kgo.Opt{
+		"range":              {kgo.Balancers(kgo.RangeBalancer())},
+		"cooperative-sticky": {kgo.Balancers(kgo.CooperativeStickyBalancer())},
+		"server/uniform":     {kgo.ServerSideBalancer(), kgo.Balancers(kgo.CooperativeStickyBalancer())},
+		"server/range":       {kgo.ServerSideBalancer(), kgo.Balancers(kgo.RangeBalancer())},
 	} {
 		t.Run("balancer="+name, func(t *testing.T) {
 			t.Parallel()
-			b := brokertest.Start(t)
+			b := brokertest.Start(t, briskConsumers())
 			createTopic(t, b, "orders", 6)
 			cs := newConsumers(t, "g", "orders")
 			const each, rounds = 300, 4
 			stops := map[string]chan struct{}{}
 			start := func(name string) {
 				stops[name] = make(chan struct{})
-				cs.run(b, name, stops[name], kgo.Balancers(balancer))
+				cs.run(b, name, stops[name], opts...)
 			}
 			for round := range rounds {
 				start(fmt.Sprint("a", round))
@@ -224,6 +234,10 @@ func TestConsumersComeAndGo(t *testing.T) {
 			cs.wait("each member to own partitions", func() bool {
 				return cmp.Equal(want, slices.Sorted(maps.Keys(cs.owned())))
 			})
+			kind := dial(t, b, "memory").listGroup("g").GroupType
+			if want := map[bool]string{true: "consumer", false: "classic"}[strings.HasPrefix(name, "server/")]; kind != want {
+				t.Errorf("the group is %s, want %s", kind, want)
+			}
 			for round := range rounds {
 				if stop := stops[fmt.Sprint("b", round)]; stop != nil {
 					close(stop)

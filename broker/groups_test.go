@@ -163,6 +163,17 @@ func (r *raw) describe(version int16, group string) kmsg.DescribeGroupsResponseG
 	return do[*kmsg.DescribeGroupsResponse](r, req).Groups[0]
 }
 
+// listGroup is what ListGroups says of a group.
+func (r *raw) listGroup(group string) (listed kmsg.ListGroupsResponseGroup) {
+	r.t.Helper()
+	for _, sg := range do[*kmsg.ListGroupsResponse](r, at(5, kmsg.NewPtrListGroupsRequest())).Groups {
+		if sg.Group == group {
+			listed = sg
+		}
+	}
+	return listed
+}
+
 func wantCode(t testing.TB, what string, got int16, want *kerr.Error) {
 	t.Helper()
 	var code int16

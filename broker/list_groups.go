@@ -8,9 +8,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// groupTypeClassic is the only type of group there is.
-const groupTypeClassic = "classic"
-
 // ListGroups: v0-5
 //
 //   - v1: throttle time
@@ -22,8 +19,8 @@ func handleListGroups(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) 
 	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
 	err := b.groups.forEach(func(g *coordinated) {
 		sg := kmsg.NewListGroupsResponseGroup()
-		sg.Group, sg.ProtocolType = g.mu.ID(), g.mu.ProtocolType()
-		sg.GroupState, sg.GroupType = g.mu.State().String(), groupTypeClassic
+		sg.Group, sg.ProtocolType = g.mu.ID(), g.protocolType()
+		sg.GroupState, sg.GroupType = g.state(), g.kind()
 		if wanted(req.StatesFilter, sg.GroupState) && wanted(req.TypesFilter, sg.GroupType) {
 			resp.Groups = append(resp.Groups, sg)
 		}

@@ -18,7 +18,8 @@ import (
 //   - v7: instance id (KIP-345)
 //   - v8: flexible
 //   - v9: GROUP_ID_NOT_FOUND for a group that is not there (before:
-//     ILLEGAL_GENERATION)
+//     ILLEGAL_GENERATION); the generation may be a member epoch (KIP-848): members of
+//     the consumer protocol cannot commit by older versions
 //   - v10: topic ids (KIP-848)
 //
 // It is answered when the offsets are as durable as __consumer_offsets is. The
@@ -34,7 +35,10 @@ func handleOffsetCommit(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request
 			offsets = append(offsets, newOffsetCommit(t, err, rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata))
 		}
 	}
-	r := group.CommitRequest{MemberID: req.MemberID, InstanceID: orEmpty(req.InstanceID), Generation: req.Generation}
+	r := group.CommitRequest{
+		MemberID: req.MemberID, InstanceID: orEmpty(req.InstanceID), Generation: req.Generation,
+		KnowsEpochs: req.Version >= 9,
+	}
 	err := b.groups.commit(req.Group, r, offsets)
 	if errors.Is(err, errNoGroup) && req.Version < 9 {
 		err = kerr.IllegalGeneration

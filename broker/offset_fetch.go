@@ -19,7 +19,7 @@ import (
 //   - v7: RequireStable (KIP-447): an offset that a transaction may change is
 //     answered with UNSTABLE_OFFSET_COMMIT
 //   - v8: many groups (KIP-709)
-//   - v9: member id and epoch, of the consumer protocol only: ignored
+//   - v9: member id and epoch, which fence members of the consumer protocol (KIP-848)
 //   - v10: topic ids (KIP-848)
 //
 // A partition without a committed offset, also of a group that is not there, has
@@ -78,7 +78,13 @@ func (b *Broker) fetchOffsets(version int16, rg kmsg.OffsetFetchRequestGroup, st
 			}
 		}
 	}
-	err := b.groups.view(rg.Group, fetch)
+	err := b.groups.view(rg.Group, func(g *coordinated) error {
+		if err := g.checkFetch(orEmpty(rg.MemberID), rg.MemberEpoch); err != nil {
+			return err
+		}
+		fetch(g.mu.Group)
+		return nil
+	})
 	if errors.Is(err, errNoGroup) {
 		fetch(nil)
 		return sg

@@ -107,6 +107,10 @@ var shapes = map[int16]shape{
 	int16(kmsg.DescribeUserSCRAMCredentials): shapeOf(list(one(str))),
 	int16(kmsg.AlterUserSCRAMCredentials): shapeOf(
 		list(one(str), one(i8)), list(one(str), one(i8), one(i32), one(blob), one(blob))),
+	int16(kmsg.ConsumerGroupHeartbeat): shapeOf(
+		one(str), one(str), one(i32), one(str), one(str), one(i32), values(str), since(1, one(str)), one(str),
+		list(one(uuid), values(i32))),
+	int16(kmsg.ConsumerGroupDescribe): shapeOf(values(str), one(i8)),
 	int16(kmsg.CreateTopics): shapeOf(
 		list(one(str), one(i32), one(i16), list(one(i32), values(i32)), list(one(str), one(str))),
 		one(i32), one(i8)),

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -46,6 +47,9 @@ type topics struct {
 	// changing serialises creation and deletion, which touch the disk. Lookups do
 	// not wait for it.
 	changing sync.Mutex
+
+	// version changes whenever a topic is put or deleted.
+	version atomic.Uint64
 
 	mu struct {
 		sync.RWMutex
@@ -208,6 +212,7 @@ func (ts *topics) delete(name string) error {
 	ts.mu.Lock()
 	delete(ts.mu.byName, t.Name)
 	delete(ts.mu.byID, t.ID)
+	ts.version.Add(1)
 	ts.mu.Unlock()
 
 	// A log that cannot be closed cleanly is going away all the same.
@@ -282,6 +287,7 @@ func (ts *topics) put(t *topic) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	ts.mu.byName[t.Name], ts.mu.byID[t.ID] = t, t
+	ts.version.Add(1)
 }
 
 func (ts *topics) lookup(name string) (*topic, bool) {

@@ -150,10 +150,11 @@ func checkDecided(t *testing.T, b *Broker, orders *topic, p txn.Producer, commit
 	if got := committedOne(t, b, "g", orders); got != want {
 		t.Errorf("the offset is %d, want %d", got, want)
 	}
-	_ = b.groups.view("g", func(g *group.Group) {
-		if ids := g.PendingProducers(); len(ids) > 0 {
+	_ = b.groups.view("g", func(g *coordinated) error {
+		if ids := g.mu.PendingProducers(); len(ids) > 0 {
 			t.Errorf("offsets of %v are still pending", ids)
 		}
+		return nil
 	})
 }
 
@@ -168,10 +169,11 @@ func TestCrashInATransaction(t *testing.T) {
 	if got := orders.partitions[0].lastStableOffset(); got != 0 {
 		t.Errorf("the stable offset is %d, want 0", got)
 	}
-	err := b.groups.view("g", func(g *group.Group) {
-		if !g.HasPending("orders", 0) {
+	err := b.groups.view("g", func(g *coordinated) error {
+		if !g.mu.HasPending("orders", 0) {
 			t.Error("the offset is not pending")
 		}
+		return nil
 	})
 	if err != nil {
 		t.Error(err)

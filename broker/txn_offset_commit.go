@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/riffle-stream/riffle/broker/group"
+	"github.com/riffle-stream/riffle/broker/group/consumer"
 	"github.com/riffle-stream/riffle/broker/txn"
 )
 
@@ -21,7 +22,7 @@ import (
 //     (before: INVALID_TXN_STATE)
 //   - v5: the commit adds the group to the transaction (KIP-890)
 //   - v6: topic ids; GROUP_ID_NOT_FOUND for a group that is not there (before:
-//     ILLEGAL_GENERATION) (KIP-1319)
+//     ILLEGAL_GENERATION), STALE_MEMBER_EPOCH likewise (KIP-1319)
 //
 // The offsets count when the transaction is committed.
 func handleTxnOffsetCommit(b *Broker, ctx context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
@@ -44,6 +45,9 @@ func handleTxnOffsetCommit(b *Broker, ctx context.Context, _ *conn, kreq kmsg.Re
 			own := offsets[0].err
 			if own == nil {
 				own = err
+			}
+			if errors.Is(own, consumer.ErrStaleEpoch) && req.Version < 6 {
+				own = kerr.IllegalGeneration
 			}
 			sp.ErrorCode = b.metrics.failed(req.Key(), own)
 			offsets = offsets[1:]

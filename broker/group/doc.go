@@ -1,6 +1,6 @@
-// Package group is one classic consumer group as a pure state machine: who its
-// members are, which generation they agreed on, which requests wait for that
-// agreement, and which offsets the group has committed.
+// Package group is one consumer group as a pure state machine: which offsets it has
+// committed and, of the classic protocol, who its members are, which generation they
+// agreed on, and which requests wait for that agreement.
 //
 // Concepts:
 //
@@ -25,6 +25,6 @@
 // The rules follow Apache Kafka's GroupMetadataManager and OffsetMetadataManager
 // (KIP-62, KIP-134, KIP-345, KIP-394, KIP-559, KIP-814); where this package
 // differs on purpose, the code says so. It does not know requests and their
-// versions, topics, files or sockets: package broker does. The consumer protocol
-// of KIP-848 is not here.
+// versions, topics, files or sockets: package broker does. Members of the
+// consumer protocol (KIP-848) are package consumer's; their offsets are here.
 package group

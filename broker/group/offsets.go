@@ -25,7 +25,11 @@ type Committed struct {
 type CommitRequest struct {
 	MemberID   string
 	InstanceID string
-	Generation int32
+	Generation int32 // or the epoch of a member of the consumer protocol
+
+	// KnowsEpochs means that the client knows the errors about member epochs
+	// (OffsetCommit v9). It is for members of the consumer protocol.
+	KnowsEpochs bool
 }
 
 // CheckCommit reports whether the request may commit offsets now. A commit of a

@@ -15,6 +15,13 @@ func (g *Group) Restore(e Entry) {
 	}
 }
 
+// Dissolve forgets the membership, so that the group can become one of another
+// protocol; the offsets stay. It is for an empty group.
+func (g *Group) Dissolve() {
+	g.restoreMembership(Entry{Deleted: true})
+	clear(g.pending)
+}
+
 func (g *Group) restoreMembership(e Entry) {
 	g.state, g.stateSince, g.generation = Empty, time.Time{}, 0
 	g.protocolType, g.protocol, g.leader = "", "", ""

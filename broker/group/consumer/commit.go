@@ -3,31 +3,35 @@ package consumer
 import "github.com/riffle-stream/riffle/broker/group"
 
 // CheckCommit reports whether a request may commit offsets now. It may come with an
-// older epoch: then CheckPartition decides for each partition. epochs says that the
-// version of the request knows member epochs.
-func (g *Group) CheckCommit(r group.CommitRequest, epochs bool) error {
+// older epoch: then CheckPartition decides for each partition.
+func (g *Group) CheckCommit(r group.CommitRequest) error {
 	if r.Generation < 0 && len(g.members) == 0 {
 		return nil // an administrator, or a client without a group
 	}
-	m := g.members[r.MemberID]
-	switch {
-	case m == nil:
-		return group.ErrUnknownMember
-	case !epochs:
+	if _, known := g.members[r.MemberID]; known && !r.KnowsEpochs {
 		return ErrOldCommit
-	case r.Generation > m.epoch:
-		return ErrStaleEpoch
 	}
-	return nil
+	return g.checkEpoch(r)
 }
 
 // CheckTxnCommit is CheckCommit for offsets in a transaction. A client that says
 // nothing of a membership is fenced by its transactional id alone.
 func (g *Group) CheckTxnCommit(r group.CommitRequest) error {
-	if r.Generation < 0 && r.MemberID == "" && r.InstanceID == "" {
+	if r.Generation < 0 && (len(g.members) == 0 || r.MemberID == "" && r.InstanceID == "") {
 		return nil
 	}
-	return g.CheckCommit(r, true)
+	return g.checkEpoch(r)
+}
+
+func (g *Group) checkEpoch(r group.CommitRequest) error {
+	m := g.members[r.MemberID]
+	switch {
+	case m == nil:
+		return group.ErrUnknownMember
+	case r.Generation > m.epoch:
+		return ErrStaleEpoch
+	}
+	return nil
 }
 
 // CheckPartition reports whether a request that passed CheckCommit may commit an offset

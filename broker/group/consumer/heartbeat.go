@@ -39,7 +39,8 @@ type Request struct {
 	Owned            map[Partition]struct{} // that the member uses or has not given up; nil is unchanged
 }
 
-func (r Request) validate() error {
+// Validate reports whether the request makes sense by itself, whatever group it is for.
+func (r Request) Validate() error {
 	switch {
 	case r.MemberID == "" || len(r.MemberID) > maxIDBytes || len(r.InstanceID) > maxIDBytes:
 		return group.ErrInvalidRequest
@@ -72,7 +73,7 @@ type Reply struct {
 
 // Heartbeat handles a heartbeat. It may be answered when all Changes are durable.
 func (g *Group) Heartbeat(now time.Time, topics Topics, r Request) (Reply, error) {
-	if err := r.validate(); err != nil {
+	if err := r.Validate(); err != nil {
 		return Reply{}, err
 	}
 	if r.Epoch < 0 {

@@ -263,7 +263,7 @@ func (s *script) heartbeat(t *testing.T, d *datadriven.TestData) {
 }
 
 func (s *script) offsets(t *testing.T, d *datadriven.TestData) {
-	r := group.CommitRequest{Generation: -1}
+	r := group.CommitRequest{Generation: -1, KnowsEpochs: !d.HasArg("old")}
 	d.MaybeScanArgs(t, "client", &r.MemberID)
 	if c := s.clients[r.MemberID]; c != nil {
 		r.Generation = c.epoch
@@ -281,7 +281,7 @@ func (s *script) offsets(t *testing.T, d *datadriven.TestData) {
 	case d.HasArg("txn"):
 		s.result(s.g.CheckTxnCommit(r))
 	default:
-		err := s.g.CheckCommit(r, !d.HasArg("old"))
+		err := s.g.CheckCommit(r)
 		if d.MaybeScanArgs(t, "partition", &at) && err == nil {
 			err = s.g.CheckPartition(r, s.partition(t, at))
 		}

@@ -1,0 +1,77 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/group/consumer"
+)
+
+// ConsumerGroupHeartbeat: v0-1
+//
+//   - v1: subscriptions by regular expression; the client draws its member id
+//     (KIP-1082)
+//
+// A group with members of the classic protocol is not one of consumers
+// (GROUP_ID_NOT_FOUND): online migration is not there. Without members it becomes
+// one. Regular expressions are those of RE2, at most 1,024 bytes long.
+func handleConsumerGroupHeartbeat(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.ConsumerGroupHeartbeatRequest)
+	resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+	resp.HeartbeatIntervalMillis = int32(b.groups.heartbeatInterval(req.Group).Milliseconds())
+	r, err := consumerHeartbeat(c, req)
+	var reply consumer.Reply
+	if err == nil {
+		reply, err = b.groups.consumerHeartbeat(req.Group, r)
+	}
+	if err != nil {
+		resp.ErrorCode, resp.ErrorMessage = b.metrics.failed(req.Key(), err), errorMessage(err)
+		return resp, nil
+	}
+	resp.MemberID, resp.MemberEpoch = &reply.MemberID, reply.Epoch
+	if reply.Assignment != nil {
+		resp.Assignment = &kmsg.ConsumerGroupHeartbeatResponseAssignment{Topics: []kmsg.ConsumerGroupHeartbeatResponseAssignmentTopic{}}
+		for _, p := range reply.Assignment {
+			last := len(resp.Assignment.Topics) - 1
+			if last < 0 || resp.Assignment.Topics[last].TopicID != p.Topic {
+				st := kmsg.NewConsumerGroupHeartbeatResponseAssignmentTopic()
+				st.TopicID = p.Topic
+				resp.Assignment.Topics, last = append(resp.Assignment.Topics, st), last+1
+			}
+			resp.Assignment.Topics[last].Partitions = append(resp.Assignment.Topics[last].Partitions, p.Index)
+		}
+	}
+	return resp, nil
+}
+
+// consumerHeartbeat is the request as package consumer has it.
+func consumerHeartbeat(c *conn, req *kmsg.ConsumerGroupHeartbeatRequest) (consumer.Request, error) {
+	empty := func(s *string) bool { return s != nil && *s == "" }
+	switch {
+	case req.Group == "":
+		return consumer.Request{}, kerr.InvalidGroupID
+	case empty(req.InstanceID) || empty(req.RackID):
+		return consumer.Request{}, kerr.InvalidRequest // null is what says that there is none
+	}
+	r := consumer.Request{
+		MemberID: req.MemberID, Epoch: req.MemberEpoch, InstanceID: orEmpty(req.InstanceID),
+		ClientID: c.clientID(), ClientHost: c.clientHost(),
+		RackID: req.RackID, RebalanceTimeout: time.Duration(req.RebalanceTimeoutMillis) * time.Millisecond,
+		Topics: req.SubscribedTopicNames, Regex: req.SubscribedTopicRegex, Assignor: req.ServerAssignor,
+	}
+	if req.Version == 0 && r.MemberID == "" && r.Epoch == consumer.JoinEpoch {
+		r.MemberID = newMemberID(r.ClientID, "")
+	}
+	if req.Topics != nil {
+		r.Owned = map[consumer.Partition]struct{}{}
+		for _, t := range req.Topics {
+			for _, index := range t.Partitions {
+				r.Owned[consumer.Partition{Topic: t.TopicID, Index: index}] = struct{}{}
+			}
+		}
+	}
+	return r, nil
+}
