@@ -10,7 +10,7 @@ REF        ?= main
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check format vet lint tidy bench fuzz stress golden compat
+.PHONY: help demo test check format vet lint tidy bench bench-compare fuzz stress golden compat
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,8 +36,11 @@ tidy:
 	go mod tidy -diff
 	go mod verify
 
-bench: ## run the benchmarks (RUN=regexp narrows them)
-	go test -run '^$$' -bench '$(RUN)' -benchmem ./...
+bench: ## rounds of the broker's benchmarks and the ratios to kfake and to plain files (RUN=regexp, PKG=./state for others)
+	RUN='$(RUN)' bench/run.sh
+
+bench-compare: ## rounds of the same benchmarks at REF (default main) and here, by benchstat (RUN, PKG as above)
+	RUN='$(RUN)' bench/run.sh compare '$(REF)'
 
 fuzz: ## run each fuzz target for TIME (default 30s)
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \

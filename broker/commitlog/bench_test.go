@@ -40,63 +40,6 @@ func report(b *testing.B, records, bytes int) {
 	b.ReportMetric(float64(records)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
 
-// BenchmarkAppend compares appends with the floor: the same bytes written to a plain
-// file, one write per batch, and one fdatasync each or none.
-func BenchmarkAppend(b *testing.B) {
-	const limit = 1 << 30 // wrap around: the disk is not endless
-	for _, records := range []int{1, 100} {
-		for _, size := range []int{100, 1024} {
-			for _, flush := range []string{"each", "os"} {
-				batch := benchBatch(records, size)
-				name := fmt.Sprintf("batch=%d/value=%s/flush=%s", records, map[int]string{100: "100B", 1024: "1KiB"}[size], flush)
-				b.Run(name+"/to=file", func(b *testing.B) {
-					f, err := benchDir(b).Create("floor")
-					if err != nil {
-						b.Fatal(err)
-					}
-					defer f.Close()
-					at := int64(0)
-					for b.Loop() {
-						if _, err := f.WriteAt(batch, at%limit); err != nil {
-							b.Fatal(err)
-						}
-						if at += int64(len(batch)); flush == "each" {
-							if err := f.Sync(); err != nil {
-								b.Fatal(err)
-							}
-						}
-					}
-					report(b, records, len(batch))
-				})
-				b.Run(name+"/to=log", func(b *testing.B) {
-					l, err := Open(benchDir(b), Config{SegmentBytes: 256 << 20, RetentionBytes: 512 << 20}, epoch)
-					if err != nil {
-						b.Fatal(err)
-					}
-					defer l.Close()
-					for written := 0; b.Loop(); written += len(batch) {
-						if _, err := l.Append(batch, epoch); err != nil {
-							b.Fatal(err)
-						}
-						if flush == "each" {
-							if err := l.Flush(); err != nil {
-								b.Fatal(err)
-							}
-						}
-						if written > limit {
-							written = 0
-							if _, err := l.Retain(epoch); err != nil {
-								b.Fatal(err)
-							}
-						}
-					}
-					report(b, records, len(batch))
-				})
-			}
-		}
-	}
-}
-
 // BenchmarkGroupCommit lets several producers wait for their appends, over several
 // logs with one flusher.
 func BenchmarkGroupCommit(b *testing.B) {

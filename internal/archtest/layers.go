@@ -70,6 +70,7 @@ var layers = []place{
 	{path: "apps/internal/...", layer: roof},
 	{path: "apps/dedup/...", layer: roof, beside: []string{"apps/internal/..."}},
 	{path: "apps/frauddetect/...", layer: roof, beside: []string{"apps/internal/..."}},
+	{path: "bench", layer: roof},
 	{path: "cmd/riffle/...", layer: roof},
 	{path: "internal/e2e/...", layer: roof, beside: []string{"apps/dedup/...", "apps/frauddetect/...", "cmd/riffle/..."}}, // tests them as a whole
 }

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Runs benchmarks in rounds, so that the machine's moods meet all contenders alike,
+# and prints what benchstat makes of them.
+#
+#   bench/run.sh             all contenders of this tree, the ratios to riffle
+#   bench/run.sh compare REF this tree against another revision
+#
+# RUN (default .) narrows the benchmarks, ROUNDS (5) and BENCHTIME (3x) set how
+# often they run, PKG (./bench) is the package, OUT (a temporary file) keeps the raw
+# output of the first form.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export GOTOOLCHAIN=auto
+RUN=${RUN:-.} ROUNDS=${ROUNDS:-5} BENCHTIME=${BENCHTIME:-3x} PKG=${PKG:-./bench}
+tmp=$(mktemp -d)
+trap 'git worktree remove --force "$tmp/ref" 2>/dev/null; rm -rf "$tmp"' EXIT
+
+build() { # directory of the tree, name
+	(cd "$1" && go test -c -o "$tmp/$2" "$PKG") || { echo "run.sh: $PKG of $1 does not build"; exit 1; }
+}
+round() { # directory of the tree, name
+	(cd "$1/$PKG" && "$tmp/$2" -test.run '^$' -test.bench "$RUN" -test.benchtime "$BENCHTIME" -test.benchmem)
+}
+benchstat() { go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da "$@"; }
+
+if [ "${1:-}" = compare ]; then
+	ref=${2:?run.sh compare REF}
+	git worktree add --quiet --detach "$tmp/ref" "$ref"
+	build "$tmp/ref" old
+	build . new
+	for i in $(seq "$ROUNDS"); do
+		echo "round $i of $ROUNDS" >&2
+		round "$tmp/ref" old >>"$tmp/old.txt"
+		round . new >>"$tmp/new.txt"
+	done
+	benchstat "$ref=$tmp/old.txt" "this tree=$tmp/new.txt"
+	exit
+fi
+
+OUT=${OUT:-$tmp/out.txt}
+build . new
+{
+	echo "date: $(date -u +%F)"
+	echo "commit: $(git describe --always --dirty)"
+	echo "go: $(go env GOVERSION)"
+	echo "machine: $(nproc) cores, $(free -g | awk '/^Mem/ {print $2}') GiB, $(findmnt -nT "${TMPDIR:-/tmp}" -o FSTYPE), Linux $(uname -r)"
+	echo "command: RUN='$RUN' ROUNDS=$ROUNDS BENCHTIME=$BENCHTIME PKG=$PKG bench/run.sh"
+} >"$OUT"
+for i in $(seq "$ROUNDS"); do
+	echo "round $i of $ROUNDS" >&2
+	round . new | tee -a "$OUT" | grep --line-buffered '^Benchmark\|^---\|FAIL' >&2
+done
+benchstat -ignore date,commit,go,machine,command -col '/broker@(riffle kfake file)' "$OUT"
