@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -79,6 +80,9 @@ type Config struct {
 	// reached, processing waits. The defaults are 100,000 and 64 MiB.
 	MaxBufferedRecords, MaxBufferedBytes int
 
+	// MaxGlobalBytes bounds the memory that the global tables take. Run fails above it. The default is 256 MiB.
+	MaxGlobalBytes int64
+
 	// StopAtEnd ends Run when everything that the source topics hold at the start is processed and committed,
 	// and what came of it in repartition topics too.
 	StopAtEnd bool
@@ -96,6 +100,9 @@ type Config struct {
 func (c Config) withDefaults(cluster *Cluster, app string) Config {
 	if c.StateDir == "" {
 		c.StateDir = cluster.stateDir(app)
+	}
+	if c.MaxGlobalBytes == 0 {
+		c.MaxGlobalBytes = 256 << 20
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -122,6 +129,7 @@ func (c Config) validate() error {
 		{"MaxUncommittedBytes", int64(c.MaxUncommittedBytes)},
 		{"MaxBufferedRecords", int64(c.MaxBufferedRecords)},
 		{"MaxBufferedBytes", int64(c.MaxBufferedBytes)},
+		{"MaxGlobalBytes", c.MaxGlobalBytes},
 	} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("stream: Config.%s is %d: want more than 0, or 0 for the default", f.name, f.value))
@@ -201,8 +209,32 @@ func (a *App) Run(ctx context.Context) (err error) {
 		instance, release = a.cluster.instance(a.topology.Name())
 		defer release()
 	}
+	globals, err := a.loadGlobals(ctx)
+	if err != nil {
+		return err
+	}
+	defer globals.close()
+	// What follows the global tables ends with the tasks, and the tasks end if it fails.
+	running, stop := context.WithCancelCause(ctx)
+	var following sync.WaitGroup
+	following.Go(func() {
+		if err := globals.follow(running); err != nil {
+			stop(err)
+		}
+	})
+	err = a.runRebuilding(running, plan, globals, instance)
+	stop(nil)
+	following.Wait()
+	if ctx.Err() == nil && !errors.Is(context.Cause(running), context.Canceled) {
+		err = errors.Join(err, context.Cause(running))
+	}
+	return err
+}
+
+// runRebuilding runs the tasks, again if their local state turns out to be damaged.
+func (a *App) runRebuilding(ctx context.Context, plan *topicPlan, globals *globals, instance string) error {
 	for rebuilds := 0; ; rebuilds++ {
-		err := a.runTasks(ctx, plan, instance)
+		err := a.runTasks(ctx, plan, globals, instance)
 		if !errors.Is(err, state.ErrCorrupt) || a.cfg.Backend != nil || rebuilds == maxRebuilds {
 			return err
 		}
@@ -214,7 +246,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 const maxRebuilds = 2
 
 // runTasks joins the group and processes until there is a reason to stop.
-func (a *App) runTasks(ctx context.Context, plan *topicPlan, instance string) (err error) {
+func (a *App) runTasks(ctx context.Context, plan *topicPlan, globals *globals, instance string) (err error) {
 	backend := a.cfg.Backend
 	if backend == nil && stateful(a.topology.program.Graph) {
 		if backend, err = openState(a.cfg); err != nil {
@@ -225,7 +257,7 @@ func (a *App) runTasks(ctx context.Context, plan *topicPlan, instance string) (e
 	if backend == nil {
 		backend = state.NewMemory() // nothing will be put there
 	}
-	w, err := worker.New(a.workerConfig(plan, backend, instance))
+	w, err := worker.New(a.workerConfig(plan, globals, backend, instance))
 	if err != nil {
 		return err
 	}
@@ -241,12 +273,12 @@ func stateful(g *graph.Topology) bool {
 	return false
 }
 
-func (a *App) workerConfig(plan *topicPlan, backend state.Backend, instance string) worker.Config {
+func (a *App) workerConfig(plan *topicPlan, globals *globals, backend state.Backend, instance string) worker.Config {
 	cfg := worker.Config{
 		App:          a.topology.Name(),
 		Repartitions: a.topology.program.Graph.Repartitions(),
 		Backend:      backend,
-		NewTask:      a.newTask(plan),
+		NewTask:      a.newTask(plan, globals),
 		Client: client.Config{
 			Conn:     a.cluster.conn(),
 			Instance: instance, Leave: a.cfg.Instance == "",
@@ -279,12 +311,13 @@ func transactionalID(app, instance string) string {
 	return app + "-" + instance
 }
 
-func (a *App) newTask(plan *topicPlan) func(worker.Setup) (worker.Task, error) {
+func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (worker.Task, error) {
 	dead := newDeadLetters(a.topology.Name(), a.cfg.Logger)
 	return func(s worker.Setup) (worker.Task, error) {
 		return task.New(task.Config{
 			ID: s.ID, Program: a.topology.program, State: s.State,
 			Output:  &output{sink: s.Sink, dead: dead},
+			Globals: globals.tables,
 			Offsets: s.Offsets, StreamTime: s.StreamTime,
 			MaxRecordBytes: plan.maxRecordBytes,
 		})

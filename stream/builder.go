@@ -15,6 +15,7 @@ type Builder struct {
 	graph   *graph.Builder
 	sources map[string]any // *port of each source, by topic
 	tables  map[string]any // Table of each topic that is read as one
+	globals map[string]any // GlobalTable of each topic that is read as one
 	opens   map[int]opener // of each source and rekey step, by node ID
 	built   bool
 }
@@ -26,7 +27,8 @@ type opener func(*instance) task.Source
 // of the names of its changelog, repartition and dead-letter topics. Two applications on one broker need two names.
 func NewBuilder(name string) *Builder {
 	return &Builder{
-		graph: graph.NewBuilder(name), sources: make(map[string]any), tables: make(map[string]any), opens: make(map[int]opener),
+		graph: graph.NewBuilder(name), sources: make(map[string]any), tables: make(map[string]any),
+		globals: make(map[string]any), opens: make(map[int]opener),
 	}
 }
 

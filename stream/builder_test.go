@@ -120,12 +120,18 @@ func TestBuildMistakes(t *testing.T) {
 			quoted.Name = "quoted"
 			b.From(lines).Join[string, string](b.Table(words), nil).To(others)
 			b.From(lines).LeftJoin(other.Table(words), left).To(others)
+			b.GlobalTable(stream.NewTopic("unused", serde.String, serde.String))
+			b.From(lines).JoinGlobal(b.GlobalTable(words), nil, both).To(others)
+			b.From(lines).JoinGlobal(other.GlobalTable(words), both, both).To(others)
 			b.Table(words).LeftJoin(none, left).To(others)
 			b.Table(words).Join(b.Table(stream.NewTopic("quoted", quoted, serde.String)), both)
 		}, []string{
 			`stream: join "lines-join-1": the function is nil`,
 			`stream: leftjoin of "lines": a table of another builder`,
+			`stream: joinglobal "lines-joinglobal-1": the function is nil`,
+			`stream: joinglobal of "lines": a table of another builder`,
 			`stream: leftjoin of "words": a table of no builder`,
+			`stream: global table "unused" is not used: join a stream with it`,
 			`stream: join "words-join-1" leads nowhere: end it with To, Process or Peek`,
 			`stream: join "words-join-1": its inputs have keys of different serdes (words has string string, quoted has string quoted): equal keys would meet in different tasks; Rekey one of them to the serde of the other`,
 		}},

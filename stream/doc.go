@@ -19,7 +19,8 @@
 //   - A [Table] is of each key the latest value: of a topic ([Builder.Table]), or what [Stream.Count],
 //     [Stream.Reduce], [Stream.Aggregate] and [Stream.Cogroup] make of a stream. What flows between its operators
 //     are changes. [Table.Rekey] regroups its rows for another aggregate.
-//   - Streams join tables ([Stream.Join]), and tables join tables ([Table.Join]).
+//   - Streams join tables ([Stream.Join]), and tables join tables ([Table.Join]). A [GlobalTable] is at hand whole in every
+//     instance ([Stream.JoinGlobal]).
 //   - Every step with a name in a topic (Process, Rekey, aggregates, stores) is named by the user. Inserting a step renames
 //     nothing that is kept.
 //   - A [Topology] is what [Builder.Build] makes of it, once it found no mistake. Its text ([Topology.String]) is

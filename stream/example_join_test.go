@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/stream"
 )
 
@@ -43,6 +44,47 @@ func ExampleStream_LeftJoin() {
 	// Output:
 	// card-1: unknown card
 	// card-1: issued in NL
+}
+
+// A global table is at hand whole in every instance: a record of any key looks into it.
+func ExampleStream_JoinGlobal() {
+	shops := stream.NewTopic("shops", serde.String, serde.String)
+
+	b := stream.NewBuilder("example")
+	b.From(Payments).
+		JoinGlobal(b.GlobalTable(shops),
+			func(_ string, p Payment) string { return p.Shop },
+			func(p Payment, town string) string { return p.Shop + " in " + town }).
+		To(Notes)
+
+	d := start(b)
+	d.Pipe(shops, "bakery", "Delft", noon)
+	d.Pipe(Payments, "card-1", Payment{Shop: "bakery"}, noon)
+	d.Pipe(Payments, "card-1", Payment{Shop: "jeweller"}, noon)
+	show(d, Notes)
+	// Output: card-1: bakery in Delft
+}
+
+func ExampleStream_LeftJoinGlobal() {
+	shops := stream.NewTopic("shops", serde.String, serde.String)
+
+	b := stream.NewBuilder("example")
+	b.From(Payments).
+		LeftJoinGlobal(b.GlobalTable(shops),
+			func(_ string, p Payment) string { return p.Shop },
+			func(p Payment, town stream.Optional[string]) string {
+				return fmt.Sprint(p.Shop, " known: ", town.Present)
+			}).
+		To(Notes)
+
+	d := start(b)
+	d.Pipe(shops, "bakery", "Delft", noon)
+	d.Pipe(Payments, "card-1", Payment{Shop: "bakery"}, noon)
+	d.Pipe(Payments, "card-1", Payment{Shop: "jeweller"}, noon)
+	show(d, Notes)
+	// Output:
+	// card-1: bakery known: true
+	// card-1: jeweller known: false
 }
 
 // The result of two tables is a table: it follows both, and loses a row with either half.

@@ -329,11 +329,14 @@ func checkTable(rt *rapid.T, topology *stream.Topology, m tableModel, topics []s
 	}
 }
 
-// A record is joined with the row that its key has in the table when it is read: the nested loop over what came before.
+// A record is joined with the row that its key has in the table when it is read: the nested loop over what came before. The same
+// holds of a global table, since the driver applies its rows at once.
 func TestStreamTableModel(t *testing.T) {
 	t.Parallel()
 	topology := build(t, func(b *stream.Builder) {
 		table := b.Table(modelRight).Filter(long)
+		b.From(modelLeft).JoinGlobal(b.GlobalTable(modelRight), func(k, _ string) string { return k },
+			func(l, r string) string { return l + " " + r }).To(others)
 		b.From(modelLeft).Join(table, func(l, r string) string { return l + "," + r }).To(modelOut)
 		b.From(modelLeft).LeftJoin(table, func(l string, r stream.Optional[string]) string { return fmt.Sprint(l, r) }).To(words)
 	})
@@ -354,9 +357,12 @@ func TestStreamTableModel(t *testing.T) {
 			if rapid.IntRange(0, 9).Draw(rt, "restart") == 0 {
 				d.Restart()
 			}
-			var wantInner, wantLeft []string
+			var wantInner, wantLeft, wantGlobal []string
 			if e.topic == "left" {
 				row := stream.Optional[string]{Value: latest(events, "right")[e.key]}
+				if row.Value != "" {
+					wantGlobal = []string{e.value + " " + row.Value}
+				}
 				if row.Present = long(row.Value); !row.Present {
 					row.Value = ""
 				}
@@ -365,7 +371,7 @@ func TestStreamTableModel(t *testing.T) {
 					wantInner = []string{e.value + "," + row.Value}
 				}
 			}
-			if diff := cmp.Diff([][]string{wantInner, wantLeft}, [][]string{d.Values(modelOut), d.Values(words)}); diff != "" {
+			if diff := cmp.Diff([][]string{wantInner, wantLeft, wantGlobal}, [][]string{d.Values(modelOut), d.Values(words), d.Values(others)}); diff != "" {
 				rt.Fatalf("results of the last of %v (-want +got):\n%s", events, diff)
 			}
 		}

@@ -56,7 +56,7 @@ type planner struct {
 // look asks the cluster which of the topics exist.
 func (p *planner) look(ctx context.Context) (err error) {
 	names := append(p.graph.Sources(), p.graph.Sinks()...)
-	names = append(names, p.graph.Repartitions()...)
+	names = append(append(names, p.graph.Repartitions()...), p.graph.Globals()...)
 	names = append(names, graph.DeadLetterTopic(p.graph.Name))
 	for _, sub := range p.graph.Subs {
 		for _, s := range sub.Stores {
@@ -103,6 +103,11 @@ func (p *planner) plan(ctx context.Context) (*topicPlan, error) {
 func (p *planner) countInputs() error {
 	p.count = make(map[string]int32)
 	var errs []error
+	for _, topic := range p.graph.Globals() {
+		if _, ok := p.found[topic]; !ok {
+			errs = append(errs, fmt.Errorf("the topic of global table %s does not exist: riffle topic create %s --partitions N", topic, topic))
+		}
+	}
 	for _, topic := range p.graph.Sources() {
 		t, ok := p.found[topic]
 		if !ok {

@@ -26,6 +26,7 @@ type Driver struct {
 	backend state.Backend
 	subs    []*running
 	topics  map[string]*topic
+	globals map[string]*task.Global // by topic
 	dead    []DeadLetter
 }
 
@@ -59,6 +60,10 @@ type DeadLetter struct {
 func New(t TB, topology *stream.Topology) *Driver {
 	t.Helper()
 	d := &Driver{t: t, program: topology.Program(), backend: state.NewMemory(), topics: make(map[string]*topic)}
+	d.globals = make(map[string]*task.Global)
+	for _, topic := range d.program.Graph.Globals() {
+		d.globals[topic] = task.NewGlobal()
+	}
 	for _, sub := range d.program.Graph.Subs {
 		d.subs = append(d.subs, d.start(sub, nil, state.Position{}))
 	}
@@ -85,7 +90,7 @@ func (d *Driver) start(sub *graph.SubTopology, offsets map[string]int64, at stat
 		}
 	}
 	r.task, err = task.New(task.Config{
-		ID: id, Program: d.program, State: r.state, Output: output{d},
+		ID: id, Program: d.program, State: r.state, Output: output{d}, Globals: d.globals,
 		Offsets: offsets, StreamTime: at.StreamTimeMillis, MaxWait: -1,
 	})
 	if err != nil {
@@ -168,7 +173,7 @@ func notNil(b []byte) []byte {
 
 func (d *Driver) pipe(topic string, r client.Record) {
 	d.t.Helper()
-	if d.reader(topic) == nil {
+	if d.reader(topic) == nil && d.globals[topic] == nil {
 		d.t.Fatalf("pipe to %s: the topology does not read it", topic)
 	}
 	d.append(topic, r)
@@ -227,6 +232,9 @@ func (d *Driver) append(name string, r client.Record) {
 	t := d.topic(name)
 	r.Offset = int64(len(t.records))
 	t.records = append(t.records, r)
+	if global := d.globals[name]; global != nil {
+		global.Apply([]client.Record{r})
+	}
 	if reader := d.reader(name); reader != nil {
 		b := client.Batch{Topic: name, Records: []client.Record{r}, End: r.Offset + 1}
 		if err := reader.task.Add(b); err != nil {

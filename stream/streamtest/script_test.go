@@ -101,6 +101,17 @@ var scripted = map[string]func(b *stream.Builder){
 	"table-table-outer": func(b *stream.Builder) {
 		b.Table(leftTopic).OuterJoin(b.Table(rightTopic), outer).To(outTopic)
 	},
+	"global": func(b *stream.Builder) {
+		b.From(leftTopic).JoinGlobal(b.GlobalTable(rightTopic), shop, inner).To(outTopic)
+	},
+	"global-left": func(b *stream.Builder) {
+		b.From(nullableLeft).LeftJoinGlobal(b.GlobalTable(nullableRight), func(_, v []byte) []byte {
+			if string(v) == "nowhere" {
+				return nil
+			}
+			return v
+		}, func(l []byte, r stream.Optional[string]) string { return left(string(l), r) }).To(outBytes)
+	},
 	"cogroup": func(b *stream.Builder) {
 		b.From(leftTopic).Cogroup(func(a, v string) string { return a + "L" + v }).
 			With(b.From(rightTopic), func(a, v string) string { return a + "R" + v }).

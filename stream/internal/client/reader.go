@@ -100,6 +100,41 @@ func (r *Reader) Read(ctx context.Context, spans []Span, f func(Batch) error) er
 	return nil
 }
 
+// Follow calls f with the committed records of partitions from Span.From on, each partition's in order, until ctx ends
+// or f returns an error. Spans have no end here.
+func (r *Reader) Follow(ctx context.Context, spans []Span, f func(Batch) error) error {
+	start := make(map[string]map[int32]kgo.Offset)
+	for _, s := range spans {
+		if start[s.Topic] == nil {
+			start[s.Topic] = make(map[int32]kgo.Offset)
+		}
+		start[s.Topic][s.Partition] = kgo.NewOffset().At(s.From)
+	}
+	r.cl.AddConsumePartitions(start)
+	for {
+		fetches := r.cl.PollRecords(ctx, 10_000)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var failed error
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			switch {
+			case failed != nil:
+			case p.Err != nil:
+				failed = fmt.Errorf("client: follow topic %s partition %d: %w", p.Topic, p.Partition, p.Err)
+			case len(p.Records) > 0:
+				failed = f(view(p))
+			}
+		})
+		if fetches.IsClientClosed() {
+			failed = errors.Join(failed, kgo.ErrClientClosed)
+		}
+		if failed != nil {
+			return failed
+		}
+	}
+}
+
 // until cuts what lies at or above offset to.
 func (b Batch) until(to int64) Batch {
 	n := len(b.Records)

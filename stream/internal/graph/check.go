@@ -52,7 +52,7 @@ func (c *check) names() {
 	}
 	seen := make(map[string]*Node)
 	for _, n := range c.nodes {
-		if n.Kind == Source || n.Kind == Sink {
+		if n.Kind == Source || n.Kind == Sink || n.Kind == Global {
 			continue
 		}
 		if n.given {
@@ -80,7 +80,7 @@ func (c *check) topics() {
 		if n.Kind == Source {
 			sources++
 		}
-		if n.Kind != Source && n.Kind != Sink {
+		if n.Kind != Source && n.Kind != Sink && n.Kind != Global {
 			continue
 		}
 		first, again := seen[n.Topic]
@@ -160,8 +160,12 @@ func (c *check) ends() {
 		if n.Leaf || len(c.children[n.ID]) > 0 {
 			continue
 		}
-		if n.Kind == Source {
+		switch n.Kind {
+		case Source:
 			c.mistake("source %q is not used: end it with To, Process or Peek", n.Name)
+			continue
+		case Global:
+			c.mistake("global table %q is not used: join a stream with it", n.Name)
 			continue
 		}
 		c.mistake("%s %q leads nowhere: end it with To, Process or Peek", n.Op, n.Name)
@@ -220,7 +224,7 @@ func (c *check) loops() {
 func (c *check) internalTopics() {
 	user := make(map[string]*Node)
 	for _, n := range c.nodes {
-		if n.Kind == Source || n.Kind == Sink {
+		if n.Kind == Source || n.Kind == Sink || n.Kind == Global {
 			user[n.Topic] = n
 		}
 	}

@@ -15,6 +15,7 @@ const (
 	Processor                 // calls a user function
 	Rekey                     // gives records a new key, and may write a repartition topic
 	Sink                      // writes a topic
+	Global                    // a table of all partitions of a topic, outside the tasks
 )
 
 func (k Kind) String() string {
@@ -27,6 +28,8 @@ func (k Kind) String() string {
 		return "rekey"
 	case Sink:
 		return "sink"
+	case Global:
+		return "global"
 	}
 	return fmt.Sprintf("kind(%d)", int(k))
 }
@@ -123,6 +126,11 @@ func (t *Topology) Sources() []string {
 // Sinks returns the user's topics that the topology writes, in order of mention.
 func (t *Topology) Sinks() []string { return t.topics(func(n *Node) bool { return n.Kind == Sink }) }
 
+// Globals returns the topics of the global tables, in order of mention.
+func (t *Topology) Globals() []string {
+	return t.topics(func(n *Node) bool { return n.Kind == Global })
+}
+
 // Repartitions returns the repartition topics, in order of mention.
 func (t *Topology) Repartitions() []string { return t.topics((*Node).Repartitions) }
 
@@ -158,12 +166,19 @@ func DeadLetterTopic(app string) string { return app + "-dead-letters" }
 //
 //	sub-topology 1 reads=app-by-shop-repartition stores=totals
 //
+// Global tables stand in front of everything:
+//
+//	global shops
+//
 // The text is stable: equal topologies have equal texts, and only a change of the topology changes it.
 func (t *Topology) String() string {
 	var b strings.Builder
-	for i, sub := range t.Subs {
+	for _, topic := range t.Globals() {
+		fmt.Fprintf(&b, "global %s\n", topic)
+	}
+	for _, sub := range t.Subs {
 		if len(t.Subs) > 1 {
-			if i > 0 {
+			if b.Len() > 0 {
 				b.WriteByte('\n')
 			}
 			fmt.Fprintf(&b, "sub-topology %d reads=%s", sub.ID, strings.Join(sub.Topics(), ","))

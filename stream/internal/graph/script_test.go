@@ -17,6 +17,7 @@ import (
 //	source TOPIC [serdes=S] [key=S]
 //	process NAME INPUT... [stores=S,S] [fires=S] [newkey]
 //	rekey NAME INPUT [key=S]
+//	global TOPIC [serdes=S]
 //	filter|map|merge|peek|branch INPUT...     (the user gives these no name)
 //	to TOPIC INPUT... [serdes=S]
 //
@@ -87,10 +88,13 @@ func parse(t *testing.T, app, script string) *Builder {
 		}
 		n.Op, n.Kind = op, Processor
 		switch op {
-		case "source", "to":
+		case "source", "to", "global":
 			n.Kind, n.Op = Source, "from"
-			if op == "to" {
+			switch op {
+			case "to":
 				n.Kind, n.Op, n.Leaf = Sink, "to", true
+			case "global":
+				n.Kind, n.Op = Global, "globaltable"
 			}
 			n.Name, n.Topic, inputs = inputs[0], inputs[0], inputs[1:]
 		case "process", "rekey":

@@ -72,7 +72,9 @@ func (c *check) subTopologies() []*SubTopology {
 	}
 	for _, n := range c.nodes {
 		for _, e := range n.Inputs {
-			p.join(n.ID, c.below(e.From))
+			if e.From.Kind != Global {
+				p.join(n.ID, c.below(e.From))
+			}
 		}
 	}
 	c.joinByStore(p)
@@ -99,6 +101,9 @@ func (c *check) subTopologies() []*SubTopology {
 		}
 	}
 	for _, n := range c.nodes {
+		if n.Kind == Global {
+			continue
+		}
 		s := sub(n.ID)
 		s.Nodes = append(s.Nodes, n)
 		if (n.Kind == Sink || n.Repartitions()) && !slices.Contains(s.Outputs, n.Topic) {

@@ -25,7 +25,8 @@ type Frame struct {
 
 	maxBytes int // limit on an output or a store entry; 0 is none
 	stores   map[string]*store
-	due      []*schedule // as the nodes asked for it
+	globals  map[string]*Global // by topic
+	due      []*schedule        // as the nodes asked for it
 	writes   writes
 	inStore  bool // a call into the state layer is running
 
@@ -75,6 +76,9 @@ func (f *Frame) Store(name string) state.Store {
 	}
 	return nil
 }
+
+// Global returns a global table.
+func (f *Frame) Global(topic string) *Global { return f.globals[topic] }
 
 // UnknownStore notes that a node used a store that it did not name: no record could ever pass it.
 func (f *Frame) UnknownStore(name string) { f.stop(&state.UnknownStoreError{Store: name}) }

@@ -33,6 +33,8 @@ type Config struct {
 	// State holds the stores of the sub-topology. It may be nil if there are none.
 	State  state.Task
 	Output Output
+	// Globals are the global tables of the topology, by topic. One that is missing has no rows.
+	Globals map[string]*Global
 
 	// Offsets are the next offsets of the inputs, by topic. Records below are ignored; without an entry, an input
 	// begins with the first record it is given.
@@ -98,6 +100,12 @@ func New(cfg Config) (*Task, error) {
 			return nil, fmt.Errorf("task %s: store %q is not open", cfg.ID, spec.Name)
 		}
 		t.frame.stores[spec.Name] = newStore(spec.Name, inner, &t.frame)
+	}
+	t.frame.globals = make(map[string]*Global)
+	for _, topic := range cfg.Program.Graph.Globals() {
+		if t.frame.globals[topic] = cfg.Globals[topic]; t.frame.globals[topic] == nil {
+			t.frame.globals[topic] = NewGlobal()
+		}
 	}
 	sources := cfg.Program.Open(t.sub, &t.frame)
 	if err := t.openSchedules(); err != nil {
