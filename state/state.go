@@ -31,6 +31,7 @@ const (
 	KindTimers               // [Timers]
 	KindWindow               // [WindowStore]
 	KindSession              // [SessionStore]
+	KindJoin                 // [JoinStore]
 )
 
 // Layout names how keys and values of the store are laid out, for the commit
@@ -43,6 +44,8 @@ func (s Spec) Layout() Layout {
 		return LayoutWindows
 	case s.Kind == KindSession:
 		return LayoutSessions
+	case s.Kind == KindJoin:
+		return LayoutJoin
 	case s.TTL > 0:
 		return LayoutExpiring
 	}
@@ -65,6 +68,9 @@ const (
 	// LayoutSessions has the end and the start of a session behind each key, and an
 	// index by end.
 	LayoutSessions Layout = 5
+	// LayoutJoin has the records of either side, and an index by the time when
+	// something has to be done about them.
+	LayoutJoin Layout = 6
 )
 
 func (l Layout) String() string {
@@ -79,6 +85,8 @@ func (l Layout) String() string {
 		return "windows"
 	case LayoutSessions:
 		return "sessions"
+	case LayoutJoin:
+		return "join"
 	}
 	return fmt.Sprintf("layout(%d)", byte(l))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
+	"github.com/riffle-stream/riffle/stream/window"
 )
 
 func forward(c *stream.Context[string, string], r stream.Record[string, string]) error {
@@ -120,6 +121,9 @@ func TestBuildMistakes(t *testing.T) {
 			quoted.Name = "quoted"
 			b.From(lines).Join[string, string](b.Table(words), nil).To(others)
 			b.From(lines).LeftJoin(other.Table(words), left).To(others)
+			matched := state.NewJoinStore("matched", serde.String, serde.String, serde.String)
+			b.From(lines).JoinStream(b.From(others), window.Between(time.Second, -time.Minute).Grace(-1), matched, (func(l, r string) string)(nil))
+			b.From(lines).JoinStream(other.From(words), window.Within(0).Grace(0), matched, both).To(others)
 			b.GlobalTable(stream.NewTopic("unused", serde.String, serde.String))
 			b.From(lines).JoinGlobal(b.GlobalTable(words), nil, both).To(others)
 			b.From(lines).JoinGlobal(other.GlobalTable(words), both, both).To(others)
@@ -128,6 +132,10 @@ func TestBuildMistakes(t *testing.T) {
 		}, []string{
 			`stream: join "lines-join-1": the function is nil`,
 			`stream: leftjoin of "lines": a table of another builder`,
+			`stream: joinstream "matched": the function is nil`,
+			"stream: joinstream \"matched\": the grace of a window is -1ns: want 0 or a multiple of 1ms",
+			"records from 1s before to -1m0s after are joined: that is no time at all",
+			`stream: joinstream "matched": a stream of another builder`,
 			`stream: joinglobal "lines-joinglobal-1": the function is nil`,
 			`stream: joinglobal of "lines": a table of another builder`,
 			`stream: leftjoin of "words": a table of no builder`,

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/riffle-stream/riffle/serde"
+	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
+	"github.com/riffle-stream/riffle/stream/window"
 )
 
 // A record is joined with the row that its key has at that moment.
@@ -44,6 +46,89 @@ func ExampleStream_LeftJoin() {
 	// Output:
 	// card-1: unknown card
 	// card-1: issued in NL
+}
+
+var (
+	Orders  = stream.NewTopic("orders", serde.String, serde.String)
+	Parcels = stream.NewTopic("parcels", serde.String, serde.String)
+	sent    = state.NewJoinStore("orders-parcels", serde.String, serde.String, serde.String)
+)
+
+// Records of two streams that lie near each other in time are joined, whichever comes first.
+func ExampleStream_JoinStream() {
+	b := stream.NewBuilder("example")
+	b.From(Orders).
+		JoinStream(b.From(Parcels), window.Within(time.Hour).Grace(time.Minute), sent,
+			func(order, parcel string) string { return order + " in " + parcel }).
+		To(Notes)
+
+	d := start(b)
+	d.Pipe(Orders, "customer-1", "a book", noon)
+	d.Pipe(Parcels, "customer-1", "parcel 7", noon.Add(time.Hour))
+	d.Pipe(Parcels, "customer-1", "parcel 8", noon.Add(2*time.Hour))
+	show(d, Notes)
+	// Output: customer-1: a book in parcel 7
+}
+
+// What nothing was joined with is known when its window has closed.
+func ExampleStream_LeftJoinStream() {
+	b := stream.NewBuilder("example")
+	b.From(Orders).
+		LeftJoinStream(b.From(Parcels), window.Between(0, time.Hour).Grace(time.Minute), sent,
+			func(order string, parcel stream.Optional[string]) string {
+				if !parcel.Present {
+					return order + " was not sent"
+				}
+				return order + " in " + parcel.Value
+			}).
+		To(Notes)
+
+	d := start(b)
+	d.Pipe(Orders, "customer-1", "a book", noon)
+	d.Pipe(Orders, "customer-2", "a lamp", noon)
+	d.Pipe(Parcels, "customer-1", "parcel 7", noon.Add(10*time.Minute))
+	d.Pipe(Orders, "customer-3", "a pen", noon.Add(62*time.Minute))
+	show(d, Notes)
+	// Output:
+	// customer-1: a book in parcel 7
+	// customer-2: a lamp was not sent
+}
+
+func ExampleStream_OuterJoinStream() {
+	b := stream.NewBuilder("example")
+	b.From(Orders).
+		OuterJoinStream(b.From(Parcels), window.Within(time.Hour).Grace(0), sent,
+			func(order, parcel stream.Optional[string]) string {
+				return fmt.Sprintf("ordered %t, sent %t", order.Present, parcel.Present)
+			}).
+		To(Notes)
+
+	d := start(b)
+	d.Pipe(Orders, "customer-1", "a book", noon)
+	d.Pipe(Parcels, "customer-2", "parcel 7", noon)
+	d.Pipe(Orders, "customer-3", "a pen", noon.Add(2*time.Hour))
+	show(d, Notes)
+	// Output:
+	// customer-1: ordered true, sent false
+	// customer-2: ordered false, sent true
+}
+
+// Records that came too late to be joined are a stream of their own.
+func ExampleJoined_LateRight() {
+	b := stream.NewBuilder("example")
+	joined := b.From(Orders).
+		JoinStream(b.From(Parcels), window.Within(time.Hour).Grace(time.Minute), sent,
+			func(order, parcel string) string { return order + " in " + parcel })
+	joined.To(Notes)
+	joined.LateRight().Map(func(parcel string) string { return "late: " + parcel }).To(Abroad)
+
+	d := start(b)
+	d.Pipe(Orders, "customer-1", "a book", noon)
+	d.Pipe(Orders, "customer-2", "a lamp", noon.Add(3*time.Hour))
+	d.Pipe(Parcels, "customer-1", "parcel 7", noon)
+	show(d, Notes)
+	show(d, Abroad)
+	// Output: customer-1: late: parcel 7
 }
 
 // A global table is at hand whole in every instance: a record of any key looks into it.

@@ -13,6 +13,7 @@ import (
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
 	"github.com/riffle-stream/riffle/stream/streamtest"
+	"github.com/riffle-stream/riffle/stream/window"
 )
 
 // The topics of the scripts. All keys and values are text.
@@ -112,6 +113,18 @@ var scripted = map[string]func(b *stream.Builder){
 			return v
 		}, func(l []byte, r stream.Optional[string]) string { return left(string(l), r) }).To(outBytes)
 	},
+	"stream-stream": func(b *stream.Builder) {
+		lates(b.From(nullableLeft).JoinStream(b.From(nullableRight2), window.Within(100*time.Millisecond).Grace(20*time.Millisecond), joinStore,
+			func(l, r []byte) string { return inner(string(l), string(r)) }))
+	},
+	"stream-stream-left": func(b *stream.Builder) {
+		lates(b.From(nullableLeft).LeftJoinStream(b.From(nullableRight2), window.Within(100*time.Millisecond).Grace(20*time.Millisecond), joinStore,
+			func(l []byte, r stream.Optional[[]byte]) string { return inner(string(l), bytesText(r)) }))
+	},
+	"stream-stream-outer": func(b *stream.Builder) {
+		lates(b.From(nullableLeft).OuterJoinStream(b.From(nullableRight2), window.Within(100*time.Millisecond).Grace(20*time.Millisecond), joinStore,
+			func(l, r stream.Optional[[]byte]) string { return inner(bytesText(l), bytesText(r)) }))
+	},
 	"cogroup": func(b *stream.Builder) {
 		b.From(leftTopic).Cogroup(func(a, v string) string { return a + "L" + v }).
 			With(b.From(rightTopic), func(a, v string) string { return a + "R" + v }).
@@ -127,7 +140,21 @@ var nullableLeft = stream.NewTopic("left", serde.Bytes, serde.Bytes)
 var (
 	nullableRight = stream.NewTopic("right", serde.Bytes, serde.String)
 	outBytes      = stream.NewTopic("out", serde.Bytes, serde.String)
+
+	// nullableRight2 has room for null in its values, too.
+	nullableRight2 = stream.NewTopic("right", serde.Bytes, serde.Bytes)
+	joinStore      = state.NewJoinStore("joined", serde.Bytes, serde.Bytes, serde.Bytes)
 )
+
+// lates writes a join's results, and what is late.
+func lates(j stream.Joined[[]byte, []byte, []byte, string]) {
+	late := func(v []byte) string { return "late:" + string(v) }
+	j.Merge(j.LateLeft().Map(late), j.LateRight().Map(late)).To(outBytes)
+}
+
+func bytesText(v stream.Optional[[]byte]) string {
+	return text(stream.Optional[string]{Value: string(v.Value), Present: v.Present})
+}
 
 // Joiners, which write [LEFT,RIGHT].
 func inner(l, r string) string                        { return "[" + l + "," + r + "]" }

@@ -64,3 +64,28 @@ type storeContext struct {
 func (c storeContext) Store(string) state.Store { return c.store }
 func (c storeContext) StreamTime() time.Time    { return c.now }
 func (c storeContext) RecordTime() time.Time    { return c.now }
+
+// Size returns how many entries a store of the topology has as bytes, indexes included: what a test looks at that a
+// store does not grow without end.
+func (d *Driver) Size(store string) int {
+	d.t.Helper()
+	for _, r := range d.subs {
+		if r.state == nil {
+			continue
+		}
+		s, ok := r.state.Store(store)
+		if !ok {
+			continue
+		}
+		n := 0
+		for _, err := range s.Range(nil, nil) {
+			if err != nil {
+				d.t.Fatalf("%v", err)
+			}
+			n++
+		}
+		return n
+	}
+	d.t.Fatalf("no store %q", store)
+	return 0
+}

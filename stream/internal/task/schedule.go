@@ -31,6 +31,15 @@ func (f *Frame) OnTimers(node int, store string, fire func(at int64, key []byte)
 	f.due = append(f.due, s)
 }
 
+// OnIndex is OnTimers for a store of a node of its own, whose entries are more than timers: what is due leaves the index
+// only. Its entry, under the key with the prefix of entries, is left to fire, and removed if that fails.
+func (f *Frame) OnIndex(node int, store string, fire func(at int64, key []byte)) {
+	f.OnTimers(node, store, fire)
+	if on := f.stores[store]; on != nil {
+		on.timers.keepEntry = true
+	}
+}
+
 // OnPunctuation has fire called when stream time has passed a multiple of every milliseconds since 1970: once, with the
 // last multiple, if it has passed several at a time. Call it while the program opens.
 func (f *Frame) OnPunctuation(node int, every int64, fire func(at int64)) {
@@ -174,6 +183,8 @@ type timerQueue struct {
 	bound []byte
 	all   bool
 
+	keepEntry bool // the entry of a timer that fires is left to what is called
+
 	index, entry, key []byte // of the timer that fires
 }
 
@@ -239,7 +250,11 @@ func (q *timerQueue) take() (key []byte) {
 	_, key, _ = state.ParseTimer(q.index)
 	q.key = append(q.key[:0], key...)
 	q.entry = state.AppendTimerEntry(q.entry[:0], key)
-	q.remove()
+	if q.keepEntry {
+		q.store.frame.writes.add(q.store, q.index, nil, true)
+	} else {
+		q.remove()
+	}
 	return q.key
 }
 
