@@ -124,6 +124,9 @@ func TestBuildMistakes(t *testing.T) {
 			matched := state.NewJoinStore("matched", serde.String, serde.String, serde.String)
 			b.From(lines).JoinStream(b.From(others), window.Between(time.Second, -time.Minute).Grace(-1), matched, (func(l, r string) string)(nil))
 			b.From(lines).JoinStream(other.From(words), window.Within(0).Grace(0), matched, both).To(others)
+			computed := b.Table(words).Map(func(v string) string { return v })
+			computed.JoinForeign(other.Table(words), func(v string) string { return v }, textStore("foreign"), both)
+			computed.JoinForeign(b.Table(words), (func(string) string)(nil), textStore("foreign"), both)
 			b.GlobalTable(stream.NewTopic("unused", serde.String, serde.String))
 			b.From(lines).JoinGlobal(b.GlobalTable(words), nil, both).To(others)
 			b.From(lines).JoinGlobal(other.GlobalTable(words), both, both).To(others)
@@ -136,6 +139,9 @@ func TestBuildMistakes(t *testing.T) {
 			"stream: joinstream \"matched\": the grace of a window is -1ns: want 0 or a multiple of 1ms",
 			"records from 1s before to -1m0s after are joined: that is no time at all",
 			`stream: joinstream "matched": a stream of another builder`,
+			`stream: joinforeign "foreign": a table of another builder`,
+			`stream: joinforeign "foreign": the function is nil`,
+			"stream: joinforeign \"foreign\": the values of table \"words-map-1\" are computed, and no serde is known for them: Materialize it first",
 			`stream: joinglobal "lines-joinglobal-1": the function is nil`,
 			`stream: joinglobal of "lines": a table of another builder`,
 			`stream: leftjoin of "words": a table of no builder`,

@@ -19,7 +19,8 @@
 //   - A [Table] is of each key the latest value: of a topic ([Builder.Table]), or what [Stream.Count],
 //     [Stream.Reduce], [Stream.Aggregate] and [Stream.Cogroup] make of a stream. What flows between its operators
 //     are changes. [Table.Rekey] regroups its rows for another aggregate.
-//   - Streams join tables ([Stream.Join]), and tables join tables ([Table.Join]). A [GlobalTable] is at hand whole in every
+//   - Streams join tables ([Stream.Join]), and tables join tables ([Table.Join]), also by a key in
+//     their values ([Table.JoinForeign]). A [GlobalTable] is at hand whole in every
 //     instance ([Stream.JoinGlobal]). Two streams join within a window ([Stream.JoinStream]).
 //   - Every step with a name in a topic (Process, Rekey, aggregates, stores) is named by the user. Inserting a step renames
 //     nothing that is kept.

@@ -48,6 +48,55 @@ func ExampleStream_LeftJoin() {
 	// card-1: issued in NL
 }
 
+// Rows are joined with the rows of another table that they name: many with one.
+func ExampleTable_JoinForeign() {
+	customers := stream.NewTopic("customers", serde.String, serde.String)
+	orders := stream.NewTopic("orders-by-id", serde.String, serde.String) // the value is the customer
+	invoices := state.NewTableStore("invoices", serde.String, serde.String)
+
+	b := stream.NewBuilder("example")
+	b.Table(orders).
+		JoinForeign(b.Table(customers), func(customer string) string { return customer }, invoices,
+			func(customer, address string) string { return customer + ", " + address }).
+		To(Notes)
+
+	d := start(b)
+	d.Pipe(orders, "order-1", "Anna", noon)
+	d.Pipe(orders, "order-2", "Anna", noon)
+	d.Pipe(customers, "Anna", "Delft", noon)
+	d.Pipe(customers, "Anna", "Ghent", noon)
+	d.Delete(orders, "order-1", noon)
+	show(d, Notes)
+	// Output:
+	// order-1: Anna, Delft
+	// order-2: Anna, Delft
+	// order-1: Anna, Ghent
+	// order-2: Anna, Ghent
+	// order-1: null
+}
+
+func ExampleTable_LeftJoinForeign() {
+	customers := stream.NewTopic("customers", serde.String, serde.String)
+	orders := stream.NewTopic("orders-by-id", serde.String, serde.String)
+	invoices := state.NewTableStore("invoices", serde.String, serde.String)
+
+	b := stream.NewBuilder("example")
+	b.Table(orders).
+		LeftJoinForeign(b.Table(customers), func(customer string) string { return customer }, invoices,
+			func(customer string, address stream.Optional[string]) string {
+				return fmt.Sprint(customer, " known: ", address.Present)
+			}).
+		To(Notes)
+
+	d := start(b)
+	d.Pipe(orders, "order-1", "Anna", noon)
+	d.Pipe(customers, "Anna", "Delft", noon)
+	show(d, Notes)
+	// Output:
+	// order-1: Anna known: false
+	// order-1: Anna known: true
+}
+
 var (
 	Orders  = stream.NewTopic("orders", serde.String, serde.String)
 	Parcels = stream.NewTopic("parcels", serde.String, serde.String)

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/riffle-stream/riffle/serde"
@@ -174,4 +175,12 @@ func (t Table[K, V]) node(op string, missing bool) *graph.Node {
 // consume makes the consumer one that sees the changes.
 func (t Table[K, V]) consume(consumer func(*instance) handler[K, Change[V]]) {
 	t.port.consume(t.b, consumer)
+}
+
+// serialized reports what keeps the table's rows from being sent to other tasks, or nil.
+func (t Table[K, V]) serialized() error {
+	if t.value.Valid() != nil {
+		return fmt.Errorf("the values of table %q are computed, and no serde is known for them: Materialize it first", t.port.node.Name)
+	}
+	return nil
 }

@@ -23,9 +23,10 @@ type event struct {
 }
 
 var (
-	modelLeft  = stream.NewTopic("left", serde.String, serde.String)
-	modelRight = stream.NewTopic("right", serde.String, serde.String)
-	modelOut   = stream.NewTopic("out", serde.String, serde.String)
+	modelLeft    = stream.NewTopic("left", serde.String, serde.String)
+	modelRight   = stream.NewTopic("right", serde.String, serde.String)
+	modelForeign = stream.NewTopic("right", serde.Bytes, serde.String)
+	modelOut     = stream.NewTopic("out", serde.String, serde.String)
 )
 
 func textStore(name string) state.TableStore[string, string] {
@@ -72,6 +73,14 @@ func joined(events []event, wanted func(l, r string) bool) map[string]string {
 		}
 	}
 	return rows
+}
+
+// firstLetter is a foreign key.
+func firstLetter(v string) []byte {
+	if v[0] == 'x' {
+		return nil
+	}
+	return []byte(v[:1])
 }
 
 func long(v string) bool { return len(v) > 1 }
@@ -264,6 +273,69 @@ var tableModels = []tableModel{
 			rows := make(map[string]string)
 			for k, n := range sums {
 				rows[k] = fmt.Sprint(n)
+			}
+			return rows
+		},
+	},
+	{
+		name: "foreign join", // the first letter of a left row names a right one; x names none
+		define: func(b *stream.Builder) stream.Table[string, string] {
+			return b.Table(modelLeft).JoinForeign(b.Table(modelForeign).Filter(long), firstLetter, textStore("joined"),
+				func(l, r string) string { return l + "," + r })
+		},
+		rows: func(events []event) map[string]string {
+			right := latest(events, "right")
+			rows := make(map[string]string)
+			for k, v := range latest(events, "left") {
+				if r := right[v[:1]]; v[0] != 'x' && long(r) {
+					rows[k] = v + "," + r
+				}
+			}
+			return rows
+		},
+	},
+	{
+		name: "foreign left join, regrouped",
+		define: func(b *stream.Builder) stream.Table[string, string] {
+			joined := b.Table(modelLeft).Map(strings.ToLower).Materialize(textStore("lower")).
+				LeftJoinForeign(b.Table(modelForeign), firstLetter, textStore("joined"),
+					func(l string, r stream.Optional[string]) string { return l + r.Value })
+			return joined.Rekey("by", serde.String, serde.String, func(_, v string) string { return v[:1] }).
+				Aggregate(state.NewTableStore("sum", serde.String, serde.Int64), letters,
+					func(n int64, v string) int64 { return n - int64(len(v)) }).
+				Filter(func(n int64) bool { return n > 0 }).
+				Map(func(n int64) string { return fmt.Sprint(n) })
+		},
+		rows: func(events []event) map[string]string {
+			right := latest(events, "right")
+			sums := make(map[string]int64)
+			for _, v := range latest(events, "left") {
+				group := v[:1]
+				if v[0] != 'x' {
+					v += right[v[:1]]
+				}
+				sums[group] = letters(sums[group], v)
+			}
+			rows := make(map[string]string)
+			for k, n := range sums {
+				rows[k] = fmt.Sprint(n)
+			}
+			return rows
+		},
+	},
+	{
+		name: "foreign join of a table with itself",
+		define: func(b *stream.Builder) stream.Table[string, string] {
+			left := b.Table(modelLeft)
+			return left.JoinForeign(left, func(v string) string { return v[:1] }, textStore("joined"), func(l, r string) string { return l + "," + r })
+		},
+		rows: func(events []event) map[string]string {
+			left := latest(events, "left")
+			rows := make(map[string]string)
+			for k, v := range left {
+				if r := left[v[:1]]; r != "" {
+					rows[k] = v + "," + r
+				}
 			}
 			return rows
 		},

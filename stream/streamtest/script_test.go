@@ -1,6 +1,7 @@
 package streamtest_test
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,6 +36,14 @@ func countTable(name string) state.TableStore[string, int64] {
 func shop(_, v string) string {
 	name, _, _ := strings.Cut(v, ":")
 	return name
+}
+
+// shopOrNone is a foreign key that is null for "none:…".
+func shopOrNone(v string) []byte {
+	if name := shop("", v); name != "none" {
+		return []byte(name)
+	}
+	return nil
 }
 
 func number(v string) int64 {
@@ -125,6 +134,12 @@ var scripted = map[string]func(b *stream.Builder){
 		lates(b.From(nullableLeft).OuterJoinStream(b.From(nullableRight2), window.Within(100*time.Millisecond).Grace(20*time.Millisecond), joinStore,
 			func(l, r stream.Optional[[]byte]) string { return inner(bytesText(l), bytesText(r)) }))
 	},
+	"foreign": func(b *stream.Builder) {
+		b.Table(leftTopic).JoinForeign(b.Table(nullableRight), shopOrNone, textTable("joined"), inner).To(outTopic)
+	},
+	"foreign-left": func(b *stream.Builder) {
+		b.Table(leftTopic).LeftJoinForeign(b.Table(nullableRight), shopOrNone, textTable("joined"), left).To(outTopic)
+	},
 	"cogroup": func(b *stream.Builder) {
 		b.From(leftTopic).Cogroup(func(a, v string) string { return a + "L" + v }).
 			With(b.From(rightTopic), func(a, v string) string { return a + "R" + v }).
@@ -178,7 +193,7 @@ func decimal(t stream.Table[string, int64]) stream.Table[string, string] {
 //	TOPIC KEY VALUE @TIME
 //
 // which prints what each record brings about, as it is written to the topic out: KEY=VALUE@TIME. The value null is a
-// tombstone, the key null no key; TIME is in milliseconds. A line "restart" drops everything but stores and topics. With "text" the
+// tombstone, the key null no key; hex:00ff stands for bytes; TIME is in milliseconds. A line "restart" drops everything but stores and topics. With "text" the
 // topology's text comes first.
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -240,6 +255,13 @@ func scriptLine(t *testing.T, d *streamtest.Driver, line string) string {
 func unlessNull(s string) []byte {
 	if s == "null" {
 		return nil
+	}
+	if digits, ok := strings.CutPrefix(s, "hex:"); ok {
+		b, err := hex.DecodeString(digits)
+		if err != nil {
+			panic(err)
+		}
+		return b
 	}
 	return []byte(s)
 }
