@@ -15,10 +15,10 @@ import (
 //
 //   - v2: flexible
 //
-// Replaces all configs of a topic: those that are not named fall back to their
+// Replaces all configs of a topic or a group: those that are not named fall back to their
 // defaults. Clients read all with DescribeConfigs, change one and write all back,
-// so whatever DescribeConfigs says of a topic is accepted here. Topics only, as in
-// IncrementalAlterConfigs.
+// so whatever DescribeConfigs says of a topic is accepted here. Topics and groups only,
+// as in IncrementalAlterConfigs.
 func handleAlterConfigs(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.AlterConfigsRequest)
 	resp := r.ResponseKind().(*kmsg.AlterConfigsResponse)
@@ -31,7 +31,7 @@ func handleAlterConfigs(b *Broker, _ context.Context, _ *conn, req kmsg.Request)
 		res := configResource{rr.ResourceType, rr.ResourceName}
 		err := res.check(b, named[res])
 		if err == nil {
-			err = b.alterTopic(res.name, r.ValidateOnly, func(catalog.Topic) (map[string]string, error) { return allConfigs(rr) })
+			err = b.alter(res, r.ValidateOnly, func(map[string]string) (map[string]string, error) { return allConfigs(rr) })
 		}
 		sr := kmsg.NewAlterConfigsResponseResource()
 		sr.ResourceType, sr.ResourceName = rr.ResourceType, rr.ResourceName
@@ -66,6 +66,10 @@ func (res configResource) check(b *Broker, times int) error {
 		return fmt.Errorf("%w: resource %q is named more than once", kerr.InvalidRequest, res.name)
 	case res.kind == kmsg.ConfigResourceTypeTopic:
 		return catalog.ValidateName(res.name)
+	case res.kind == kmsg.ConfigResourceTypeGroupConfig && res.name == "":
+		return fmt.Errorf("%w: a group has a name; the defaults of groups are set when the broker is started", kerr.InvalidRequest)
+	case res.kind == kmsg.ConfigResourceTypeGroupConfig:
+		return nil
 	case res.kind == kmsg.ConfigResourceTypeBroker && res.name != "" && res.name != strconv.Itoa(int(b.cfg.NodeID)):
 		return fmt.Errorf("%w: this is node %d, not %s", kerr.InvalidRequest, b.cfg.NodeID, res.name)
 	case res.kind == kmsg.ConfigResourceTypeBroker:
@@ -75,12 +79,29 @@ func (res configResource) check(b *Broker, times int) error {
 	}
 }
 
+// table is the configs that resources of the kind have.
+func (res configResource) table() catalog.Table {
+	if res.kind == kmsg.ConfigResourceTypeGroupConfig {
+		return catalog.GroupTable
+	}
+	return catalog.TopicTable
+}
+
+// alter replaces the configs of a resource, which was checked, by what change makes of
+// those that are set.
+func (b *Broker) alter(res configResource, validateOnly bool, change func(map[string]string) (map[string]string, error)) error {
+	if res.kind == kmsg.ConfigResourceTypeGroupConfig {
+		return b.alterGroup(res.name, validateOnly, change)
+	}
+	return b.alterTopic(res.name, validateOnly, change)
+}
+
 // alterTopic replaces the configs of a topic by what change makes of them.
-func (b *Broker) alterTopic(name string, validateOnly bool, change func(catalog.Topic) (map[string]string, error)) error {
+func (b *Broker) alterTopic(name string, validateOnly bool, change func(map[string]string) (map[string]string, error)) error {
 	var before map[string]string
 	err := b.topics.alter(name, validateOnly, func(t catalog.Topic) (map[string]string, error) {
 		before = t.Configs
-		configs, err := change(t)
+		configs, err := change(t.Configs)
 		if policy, set := configs["cleanup.policy"]; err == nil && t.Internal && set && policy != "compact" {
 			return nil, &catalog.ConfigError{Name: "cleanup.policy", Value: policy, Reason: "the topic is the broker's memory, compact is all that keeps it"}
 		}

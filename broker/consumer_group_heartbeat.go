@@ -21,7 +21,7 @@ import (
 func handleConsumerGroupHeartbeat(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.ConsumerGroupHeartbeatRequest)
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
-	resp.HeartbeatIntervalMillis = int32(b.groups.heartbeatInterval(req.Group).Milliseconds())
+	resp.HeartbeatIntervalMillis = int32(b.groupConfig(b.catalog.GroupConfigs(req.Group)).heartbeatInterval.Milliseconds())
 	r, err := consumerHeartbeat(c, req)
 	var reply consumer.Reply
 	if err == nil {

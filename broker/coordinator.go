@@ -38,6 +38,8 @@ type coordinator struct {
 
 	metrics groupMetrics
 
+	configuring sync.Mutex // serialises changes of groups' configs
+
 	loop   sync.WaitGroup
 	ctx    context.Context // ends with stop
 	cancel context.CancelFunc

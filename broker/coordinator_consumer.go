@@ -156,11 +156,7 @@ func (ct clusterTopics) Names() iter.Seq[string] {
 }
 
 // consumerConfig is how a group of consumers is configured.
-func (co *coordinator) consumerConfig(string) consumer.Config {
-	return consumer.Config{SessionTimeout: co.cfg.ConsumerSessionTimeout, MaxMembers: co.cfg.MaxMembers}
-}
-
-// heartbeatInterval is how often the members of a group of consumers are to heartbeat.
-func (co *coordinator) heartbeatInterval(string) time.Duration {
-	return co.cfg.ConsumerHeartbeatInterval
+func (co *coordinator) consumerConfig(id string) consumer.Config {
+	gc := co.b.groupConfig(co.b.catalog.GroupConfigs(id))
+	return consumer.Config{SessionTimeout: gc.sessionTimeout, MaxMembers: co.cfg.MaxMembers}
 }

@@ -20,8 +20,8 @@ import (
 //   - v4: flexible
 //
 // Topics have all of Kafka's configs that Riffle knows, and riffle.flush; the
-// broker those that exist here, read-only. Loggers, client metrics and groups have
-// none.
+// broker those that exist here, read-only; groups those of the consumer protocol,
+// also a group that is not there. Loggers and client metrics have none.
 func handleDescribeConfigs(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.DescribeConfigsRequest)
 	resp := r.ResponseKind().(*kmsg.DescribeConfigsResponse)
@@ -59,7 +59,12 @@ func (b *Broker) describe(rr *kmsg.DescribeConfigsRequestResource) ([]catalog.Va
 			return nil, fmt.Errorf("%w: this is node %d, not %s", kerr.InvalidRequest, b.cfg.NodeID, rr.ResourceName)
 		}
 		return b.configs(), nil
-	case kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if rr.ResourceName == "" {
+			return nil, fmt.Errorf("%w: a group has a name", kerr.InvalidRequest)
+		}
+		return b.describeGroup(rr.ResourceName), nil
+	case kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics:
 		return nil, nil
 	default:
 		return nil, fmt.Errorf("%w: resource type %d", kerr.InvalidRequest, rr.ResourceType)

@@ -17,7 +17,8 @@ import (
 //
 //   - v1: flexible
 //
-// Topics only: what the broker was started with stays until it is started again.
+// Topics and groups only: what the broker was started with stays until it is started
+// again.
 // The configs of one resource change together or not at all. APPEND and SUBTRACT
 // are for lists; they start from the default where nothing is set, append nothing
 // twice, and subtract what is not there without an error.
@@ -33,7 +34,9 @@ func handleIncrementalAlterConfigs(b *Broker, _ context.Context, _ *conn, req km
 		res := configResource{rr.ResourceType, rr.ResourceName}
 		err := res.check(b, named[res])
 		if err == nil {
-			err = b.alterTopic(res.name, r.ValidateOnly, func(t catalog.Topic) (map[string]string, error) { return changedConfigs(t, rr) })
+			err = b.alter(res, r.ValidateOnly, func(configs map[string]string) (map[string]string, error) {
+				return changedConfigs(res.table(), configs, rr)
+			})
 		}
 		sr := kmsg.NewIncrementalAlterConfigsResponseResource()
 		sr.ResourceType, sr.ResourceName = rr.ResourceType, rr.ResourceName
@@ -44,8 +47,8 @@ func handleIncrementalAlterConfigs(b *Broker, _ context.Context, _ *conn, req km
 }
 
 // changedConfigs applies the changes of a request to the configs that are set.
-func changedConfigs(t catalog.Topic, rr *kmsg.IncrementalAlterConfigsRequestResource) (map[string]string, error) {
-	configs := maps.Clone(t.Configs)
+func changedConfigs(table catalog.Table, set map[string]string, rr *kmsg.IncrementalAlterConfigsRequestResource) (map[string]string, error) {
+	configs := maps.Clone(set)
 	if configs == nil {
 		configs = map[string]string{}
 	}
@@ -62,12 +65,12 @@ func changedConfigs(t catalog.Topic, rr *kmsg.IncrementalAlterConfigsRequestReso
 		case kmsg.IncrementalAlterConfigOpSet:
 			configs[c.Name] = *c.Value
 		case kmsg.IncrementalAlterConfigOpDelete:
-			if _, known := catalog.LookupSpec(c.Name); !known {
-				return nil, catalog.ValidateConfigs(map[string]string{c.Name: ""})
+			if _, known := table.Lookup(c.Name); !known {
+				return nil, table.Validate(map[string]string{c.Name: ""})
 			}
 			delete(configs, c.Name)
 		case kmsg.IncrementalAlterConfigOpAppend, kmsg.IncrementalAlterConfigOpSubtract:
-			value, err := changedList(configs, c.Name, *c.Value, c.Op == kmsg.IncrementalAlterConfigOpAppend)
+			value, err := changedList(table, configs, c.Name, *c.Value, c.Op == kmsg.IncrementalAlterConfigOpAppend)
 			if err != nil {
 				return nil, err
 			}
@@ -80,10 +83,10 @@ func changedConfigs(t catalog.Topic, rr *kmsg.IncrementalAlterConfigsRequestReso
 }
 
 // changedList appends words to a list, or subtracts them.
-func changedList(configs map[string]string, name, words string, add bool) (string, error) {
-	spec, known := catalog.LookupSpec(name)
+func changedList(table catalog.Table, configs map[string]string, name, words string, add bool) (string, error) {
+	spec, known := table.Lookup(name)
 	if !known {
-		return "", catalog.ValidateConfigs(map[string]string{name: words})
+		return "", table.Validate(map[string]string{name: words})
 	}
 	if spec.Type != catalog.List {
 		return "", &catalog.ConfigError{Name: name, Value: words, Reason: "only a list can be appended to or subtracted from: set the value"}

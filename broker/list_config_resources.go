@@ -15,7 +15,7 @@ import (
 //   - v0: client metrics only (KIP-714), of which there are none
 //   - v1: the types that are asked for, or all
 //
-// Topics and the broker have configs.
+// Topics and the broker have configs, and those groups for which some were set.
 func handleListConfigResources(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.ListConfigResourcesRequest)
 	resp := r.ResponseKind().(*kmsg.ListConfigResourcesResponse)
@@ -47,6 +47,9 @@ func handleListConfigResources(b *Broker, _ context.Context, _ *conn, req kmsg.R
 	}
 	for _, t := range b.topics.all() {
 		add(kmsg.ConfigResourceTypeTopic, t.Name)
+	}
+	for _, name := range b.catalog.ConfiguredGroups() {
+		add(kmsg.ConfigResourceTypeGroupConfig, name)
 	}
 	add(kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(b.cfg.NodeID)))
 	return resp, nil

@@ -62,7 +62,7 @@ func (ts *topics) alter(name string, validateOnly bool, change func(catalog.Topi
 	if err != nil {
 		return err
 	}
-	if err := catalog.ValidateConfigs(configs); err != nil || validateOnly {
+	if err := catalog.TopicTable.Validate(configs); err != nil || validateOnly {
 		return err
 	}
 	ct, err := ts.b.catalog.SetConfigs(name, configs)

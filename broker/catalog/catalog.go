@@ -38,7 +38,7 @@ var (
 	ErrInvalidPartitions = errors.New("catalog: invalid number of partitions")
 	// ErrInvalidConfig means that a config is unknown or its value is not
 	// allowed. The error is a *ConfigError.
-	ErrInvalidConfig = errors.New("catalog: invalid topic config")
+	ErrInvalidConfig = errors.New("catalog: invalid config")
 	// ErrFenced means that an earlier change failed in a way that leaves open
 	// whether the disk holds it. The catalog can be read, but not changed until
 	// the broker is started again.
@@ -79,10 +79,12 @@ type state struct {
 	byName         map[string]Topic
 	byID           map[[16]byte]Topic
 	partitions     int64 // of all topics
+
+	groups map[string]map[string]string // configs by group; only what was set
 }
 
 func newState(clusterID string) *state {
-	return &state{clusterID: clusterID, byName: map[string]Topic{}, byID: map[[16]byte]Topic{}}
+	return &state{clusterID: clusterID, byName: map[string]Topic{}, byID: map[[16]byte]Topic{}, groups: map[string]map[string]string{}}
 }
 
 func (s *state) clone() *state {
@@ -242,7 +244,7 @@ func (s *state) validate(name string, partitions int32, configs map[string]strin
 		errs = append(errs, fmt.Errorf("%w: topic %q with %d would make %d partitions in all, at most %d fit one broker; delete topics or take fewer partitions",
 			ErrInvalidPartitions, name, partitions, s.partitions+int64(partitions), MaxTotalPartitions))
 	}
-	normal, err = normalize(configs)
+	normal, err = TopicTable.normalize(configs)
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}

@@ -28,12 +28,12 @@ func (c *Catalog) ValidatePartitions(name string, partitions int32) error {
 }
 
 // SetConfigs replaces all configs of a topic; those that are not named fall back to
-// their defaults. The error is ErrUnknownTopic, or that of ValidateConfigs.
+// their defaults. The error is ErrUnknownTopic, or that of TopicTable.Validate.
 func (c *Catalog) SetConfigs(name string, configs map[string]string) (Topic, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.changeLocked(name, "set the configs of", func(_ *state, t *Topic) (err error) {
-		t.Configs, err = normalize(configs)
+		t.Configs, err = TopicTable.normalize(configs)
 		return err
 	})
 }

@@ -83,8 +83,8 @@ func (t Topic) Config() TopicConfig {
 type view map[string]string
 
 func (v view) text(name string) string {
-	s := spec(name)
-	if value, ok := v[name]; ok && s.validate(value) == nil {
+	s, _ := TopicTable.Lookup(name)
+	if value, ok := v[name]; ok && s.check(value) == nil {
 		return value
 	}
 	return s.Default

@@ -14,7 +14,7 @@ import (
 // The table is searched by name and served as it stands.
 func TestSpecs(t *testing.T) {
 	t.Parallel()
-	all := Specs()
+	all := TopicTable.Specs()
 	if !slices.IsSortedFunc(all, func(a, b Spec) int { return cmp.Compare(a.Name, b.Name) }) {
 		t.Error("the configs do not ascend by name")
 	}
@@ -22,7 +22,7 @@ func TestSpecs(t *testing.T) {
 		if i > 0 && s.Name == all[i-1].Name {
 			t.Errorf("%s is there twice", s.Name)
 		}
-		if err := ValidateConfigs(map[string]string{s.Name: s.Default}); err != nil {
+		if err := TopicTable.Validate(map[string]string{s.Name: s.Default}); err != nil {
 			t.Errorf("the default is refused: %v", err)
 		}
 		if s.Doc == "" || s.Doc[len(s.Doc)-1] != '.' {
@@ -37,9 +37,9 @@ func TestSpecs(t *testing.T) {
 		"delete.retention.ms": "86400000", "unclean.leader.election.enable": "false",
 		"min.cleanable.dirty.ratio": "0.5", "riffle.flush": "each",
 	} {
-		i, ok := find(name)
-		if !ok || all[i].Default != want {
-			t.Errorf("%s: default %q, %v, want %q", name, spec(name).Default, ok, want)
+		s, ok := TopicTable.Lookup(name)
+		if !ok || s.Default != want {
+			t.Errorf("%s: default %q, %v, want %q", name, s.Default, ok, want)
 		}
 	}
 }
@@ -65,12 +65,12 @@ func TestValidateConfigs(t *testing.T) {
 		{"leader.replication.throttled.replicas", []string{""}, []string{"*", "0:1"}},
 	} {
 		for _, v := range c.right {
-			if err := ValidateConfigs(map[string]string{c.name: v}); err != nil {
+			if err := TopicTable.Validate(map[string]string{c.name: v}); err != nil {
 				t.Errorf("%s=%q: %v", c.name, v, err)
 			}
 		}
 		for _, v := range c.wrong {
-			err := ValidateConfigs(map[string]string{c.name: v})
+			err := TopicTable.Validate(map[string]string{c.name: v})
 			var wrong *ConfigError
 			if !errors.As(err, &wrong) || !errors.Is(err, ErrInvalidConfig) || wrong.Name != c.name || wrong.Reason == "" {
 				t.Errorf("%s=%q: %v, want a ConfigError that says what is wanted", c.name, v, err)
@@ -116,8 +116,8 @@ func TestTopicConfig(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	values := Topic{Configs: map[string]string{"retention.ms": "-1"}}.Describe()
-	if len(values) != len(Specs()) {
-		t.Fatalf("%d values, want %d", len(values), len(Specs()))
+	if len(values) != len(TopicTable.Specs()) {
+		t.Fatalf("%d values, want %d", len(values), len(TopicTable.Specs()))
 	}
 	for _, v := range values {
 		want, source := v.Default, SourceDefault

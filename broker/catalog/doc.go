@@ -10,9 +10,10 @@
 // and names its directory (Topic.Dir). A topic that is deleted and created again
 // has another id, so that nobody takes the new one for the old.
 //
-// The table of topic configs is here, too: names, types and defaults are Kafka's
-// (Specs), each with what Riffle makes of it, and TopicConfig is their typed
-// view.
+// The tables of configs are here, too (TopicTable, GroupTable): names, types and
+// defaults are Kafka's, each with what Riffle makes of it, and TopicConfig is the
+// typed view of a topic's. The configs of groups are kept beside the topics, because
+// they outlive the groups.
 //
 // The catalog does not know the directories of topics, let alone the logs in
 // them: the broker creates those after Create, removes those after Delete, and

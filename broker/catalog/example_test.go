@@ -34,12 +34,12 @@ func ExampleOpen() {
 	// 3 partitions, kept for ever: true
 }
 
-func ExampleValidateConfigs() {
-	fmt.Println(catalog.ValidateConfigs(map[string]string{
+func ExampleTable_Validate() {
+	fmt.Println(catalog.TopicTable.Validate(map[string]string{
 		"retention.minutes": "5",
 		"riffle.flush":      "sometimes",
 	}))
 	// Output:
-	// catalog: invalid topic config: retention.minutes="5": there is no such topic config; did you mean retention.bytes, retention.ms?
-	// catalog: invalid topic config: riffle.flush="sometimes": want one of each, os
+	// catalog: invalid config: retention.minutes="5": there is no such topic config; did you mean retention.bytes, retention.ms?
+	// catalog: invalid config: riffle.flush="sometimes": want one of each, os
 }

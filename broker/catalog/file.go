@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 
 	"github.com/riffle-stream/riffle/broker/statefile"
 	"github.com/riffle-stream/riffle/internal/vfs"
@@ -20,6 +22,9 @@ import (
 //	  "nextProducerId": 1000,
 //	  "topics": [
 //	    {"name": "orders", "id": "pZg2E0hPQ6-QqHZ0v0sjJg", "partitions": 3, "configs": {"retention.ms": "-1"}}
+//	  ],
+//	  "groups": [
+//	    {"name": "billing", "configs": {"consumer.session.timeout.ms": "60000"}}
 //	  ]
 //	}
 //
@@ -47,10 +52,16 @@ type fileTopic struct {
 	Configs    map[string]string `json:"configs,omitempty"`
 }
 
+type fileGroup struct {
+	Name    string            `json:"name"`
+	Configs map[string]string `json:"configs"`
+}
+
 type fileBody struct {
 	ClusterID      string      `json:"clusterId"`
 	NextProducerID int64       `json:"nextProducerId"`
 	Topics         []fileTopic `json:"topics"`
+	Groups         []fileGroup `json:"groups,omitempty"`
 }
 
 // encode returns the body of the file.
@@ -60,6 +71,9 @@ func encode(s *state) ([]byte, error) {
 		body.Topics = append(body.Topics, fileTopic{
 			Name: t.Name, ID: base64.RawURLEncoding.EncodeToString(t.ID[:]), Partitions: t.Partitions, Configs: t.Configs,
 		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
+		body.Groups = append(body.Groups, fileGroup{Name: name, Configs: s.groups[name]})
 	}
 	text, err := json.Marshal(body, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {
@@ -102,6 +116,16 @@ func decodeBody(text []byte) (*state, error) {
 			return nil, err
 		}
 		s.add(Topic{Name: t.Name, ID: id, Partitions: t.Partitions, Configs: configs, Internal: internal(t.Name)})
+	}
+	for _, g := range body.Groups {
+		configs, err := GroupTable.normalize(g.Configs)
+		if err == nil && (g.Name == "" || len(configs) == 0) {
+			err = errors.New("it has no name, or no configs")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("group %q: %w", g.Name, err)
+		}
+		s.groups[g.Name] = configs
 	}
 	return s, nil
 }

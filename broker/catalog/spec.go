@@ -13,7 +13,7 @@ import (
 // ConfigType is the type of a config, with the numbers of DescribeConfigs.
 type ConfigType int8
 
-// The types that topic configs have.
+// The types that configs have.
 const (
 	Boolean ConfigType = 1
 	String  ConfigType = 2
@@ -32,9 +32,11 @@ const (
 	SourceTopic ConfigSource = 1
 	// SourceDefault is the default of Spec.
 	SourceDefault ConfigSource = 5
+	// SourceGroup is a value that was set for the group.
+	SourceGroup ConfigSource = 8
 )
 
-// Spec describes one topic config.
+// Spec describes one config.
 type Spec struct {
 	Name    string
 	Type    ConfigType
@@ -46,7 +48,7 @@ type Spec struct {
 	check check
 }
 
-// Value is a config of a topic as DescribeConfigs serves it.
+// Value is a config as DescribeConfigs serves it.
 type Value struct {
 	Spec
 	Value  string
@@ -66,22 +68,37 @@ func (e *ConfigError) Error() string {
 
 func (e *ConfigError) Unwrap() error { return ErrInvalidConfig }
 
-// Specs returns all topic configs, sorted by name.
-func Specs() []Spec { return slices.Clone(specs) }
+// Table is the configs that one kind of resource has.
+type Table struct {
+	kind  string // of resource
+	specs []Spec // ascending by name
+}
 
-// LookupSpec returns the topic config of that name.
-func LookupSpec(name string) (s Spec, known bool) {
-	i, known := find(name)
+// The tables there are.
+var (
+	// TopicTable is the configs of topics.
+	TopicTable = Table{"topic", topicSpecs}
+	// GroupTable is the configs of groups. Their defaults are what the broker is
+	// configured with; those here are Kafka's.
+	GroupTable = Table{"group", groupSpecs}
+)
+
+// Specs returns all configs, sorted by name.
+func (t Table) Specs() []Spec { return slices.Clone(t.specs) }
+
+// Lookup returns the config of that name.
+func (t Table) Lookup(name string) (s Spec, known bool) {
+	i, known := slices.BinarySearchFunc(t.specs, name, func(s Spec, name string) int { return cmp.Compare(s.Name, name) })
 	if known {
-		s = specs[i]
+		s = t.specs[i]
 	}
 	return s, known
 }
 
 // Describe returns all configs of the topic with their values, sorted by name.
 func (t Topic) Describe() []Value {
-	values := make([]Value, len(specs))
-	for i, s := range specs {
+	values := make([]Value, len(topicSpecs))
+	for i, s := range topicSpecs {
 		values[i] = Value{Spec: s, Value: s.Default, Source: SourceDefault}
 		if v, ok := t.Configs[s.Name]; ok {
 			values[i].Value, values[i].Source = v, SourceTopic
@@ -90,16 +107,16 @@ func (t Topic) Describe() []Value {
 	return values
 }
 
-// ValidateConfigs checks the names and values of topic configs. It returns a
-// *ConfigError for each wrong one, joined and sorted by name.
-func ValidateConfigs(configs map[string]string) error {
-	_, err := normalize(configs)
+// Validate checks names and values. It returns a *ConfigError for each wrong one,
+// joined and sorted by name.
+func (t Table) Validate(configs map[string]string) error {
+	_, err := t.normalize(configs)
 	return err
 }
 
 // normalize validates configs and returns them as they are kept: without blanks
 // around the values, nil if there are none.
-func normalize(configs map[string]string) (map[string]string, error) {
+func (t Table) normalize(configs map[string]string) (map[string]string, error) {
 	if len(configs) == 0 {
 		return nil, nil
 	}
@@ -107,12 +124,12 @@ func normalize(configs map[string]string) (map[string]string, error) {
 	normal := make(map[string]string, len(configs))
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		value := strings.TrimSpace(configs[name])
-		i, ok := find(name)
+		spec, ok := t.Lookup(name)
 		if !ok {
-			errs = append(errs, &ConfigError{Name: name, Value: value, Reason: "there is no such topic config" + suggest(name)})
+			errs = append(errs, &ConfigError{Name: name, Value: value, Reason: "there is no such " + t.kind + " config" + t.suggest(name)})
 			continue
 		}
-		if err := specs[i].validate(value); err != nil {
+		if err := spec.check(value); err != nil {
 			errs = append(errs, &ConfigError{Name: name, Value: value, Reason: err.Error()})
 			continue
 		}
@@ -124,23 +141,11 @@ func normalize(configs map[string]string) (map[string]string, error) {
 	return normal, nil
 }
 
-func (s Spec) validate(value string) error { return s.check(value) }
-
-func find(name string) (int, bool) {
-	return slices.BinarySearchFunc(specs, name, func(s Spec, name string) int { return cmp.Compare(s.Name, name) })
-}
-
-// spec returns the spec of a config that exists.
-func spec(name string) Spec {
-	i, _ := find(name)
-	return specs[i]
-}
-
 // suggest names the configs that begin like name, up to the first dot.
-func suggest(name string) string {
+func (t Table) suggest(name string) string {
 	head, _, _ := strings.Cut(name, ".")
 	var similar []string
-	for _, s := range specs {
+	for _, s := range t.specs {
 		if h, _, _ := strings.Cut(s.Name, "."); h == head {
 			similar = append(similar, s.Name)
 		}

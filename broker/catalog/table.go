@@ -2,7 +2,7 @@ package catalog
 
 import "math"
 
-// specs are the topic configs of Kafka 4, after
+// topicSpecs are the topic configs of Kafka 4, after
 // https://kafka.apache.org/documentation/#topicconfigs, and riffle.flush. They
 // ascend by name. Names and defaults are served to clients, which read, change
 // and write them back as a whole: none may be missing, and each default must be
@@ -10,7 +10,7 @@ import "math"
 //
 // Deviations: segment.bytes may be as small as 1024 (Kafka: 1 MiB); configs of
 // tiered storage accept only the value that switches it off.
-var specs = []Spec{
+var topicSpecs = []Spec{
 	{"cleanup.policy", List, "delete", "What becomes of old records: delete removes whole segments by age and size, compact keeps the last record of each key. Both may be named.", listOf("delete", "compact")},
 	{"compression.gzip.level", Int, "-1", "The level of gzip if compression.type is gzip. " + noRecompression, gzipLevels},
 	{"compression.lz4.level", Int, "9", "The level of lz4 if compression.type is lz4. " + noRecompression, integers(32, 1, 17)},
