@@ -3,6 +3,7 @@
 //
 //	frauddetect --input transactions.csv.gz    a file, then a summary
 //	frauddetect --generate                     made-up payments until Ctrl-C
+//	frauddetect evaluate --input FILE          how well models find the frauds of labelled payments
 //
 // Payments are written to the topic transactions, keyed by card. The topology in topology.go turns them into the
 // topic alerts; rows that do not parse go to frauddetect-dead-letters. By default the broker lives in this process and
@@ -10,5 +11,6 @@
 // kill -9, goes on where it stopped. A file is known by its name, header and first row: one that has grown is read on.
 //
 // Where to find what: payment holds the values and the CSV row, generator makes payments, rules decides, topology.go
-// says how records flow, job.go runs the import and the topology side by side, alerts.go reads what came of it.
+// says how records flow, job.go runs the import and the topology side by side, alerts.go reads what came of it. For models: features
+// makes numbers of a payment and its counts, scoring scores them, quality measures the scores, evaluate.go replays payments for it.
 package main
