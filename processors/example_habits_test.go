@@ -191,3 +191,56 @@ func ExampleSequence_declines() {
 	// Output:
 	// approved after 3 refusals
 }
+
+// Payments that come up to a minute late leave in the order of their times.
+func ExampleDelay() {
+	held := processors.NewDelayStore("held", serde.String, serde.JSON[Purchase]())
+	minuteLater := func(r stream.Record[string, Purchase]) time.Time { return r.Time.Add(time.Minute) }
+
+	b := stream.NewBuilder("example")
+	b.From(Purchases).
+		ProcessWith("in-order", processors.Delay(minuteLater, held), held).
+		Map(func(p Purchase) string { return fmt.Sprintf("%d cents", p.Cents) }).
+		To(Findings)
+
+	printFindings(b, []int{1, 0, 2, 10}, []Purchase{{Cents: 200}, {Cents: 100}, {Cents: 300}, {Cents: 400}})
+	// Output:
+	// 100 cents
+	// 200 cents
+	// 300 cents
+}
+
+// The last amount of each country, ten minutes after its first.
+func ExampleDedupLast() {
+	latest := processors.NewLastStore("latest", serde.String, serde.JSON[Purchase](), 10*time.Minute)
+
+	b := stream.NewBuilder("example")
+	b.From(Purchases).
+		ProcessWith("latest", processors.DedupLast(Purchase.Origin, latest), latest).
+		Map(func(p Purchase) string { return fmt.Sprintf("%s: %d cents", p.Country, p.Cents) }).
+		To(Findings)
+
+	printFindings(b, []int{0, 1, 2, 30}, []Purchase{{Cents: 100, Country: "KR"}, {Cents: 200, Country: "JP"}, {Cents: 300, Country: "KR"}, {}})
+	// Output:
+	// KR: 300 cents
+	// JP: 200 cents
+	// : 0 cents
+}
+
+// What a card paid in one go: payments less than ten minutes apart.
+func ExampleSessionize() {
+	open := processors.NewSessionStore("open", serde.String, serde.JSON[Purchase](), processors.SessionConfig{Gap: 10 * time.Minute})
+
+	b := stream.NewBuilder("example")
+	b.From(Purchases).
+		ProcessWith("sessions", processors.Sessionize(open), open).
+		Map(func(s processors.Session[Purchase]) string {
+			return fmt.Sprintf("%d payments from %s to %s", len(s.Values), s.Start.Format(time.TimeOnly), s.End.Format(time.TimeOnly))
+		}).
+		To(Findings)
+
+	printFindings(b, []int{0, 9, 12, 30, 50}, make([]Purchase, 5))
+	// Output:
+	// 3 payments from 12:00:00 to 12:12:00
+	// 1 payments from 12:30:00 to 12:30:00
+}
