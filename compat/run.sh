@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs the clients that this machine has against a Riffle server of its own, and says
+# Runs the clients that this machine has against Riffle servers of its own, and says
 # what it skipped. Arguments name the suites to run; none means all.
 #
 # A suite prints "ok NAME" or "not ok NAME: cause" for each check. A check that fails
 # is an error unless allow.txt has it, with the reason; one that is listed there and
-# works is an error, too: the list must not outlive its reasons.
+# works is an error, too: the list must not outlive its reasons. A suite gets the address
+# of a server; SECURE_SEEDS is one where SECURE_USER logs in by SECURE_PASSWORD.
 #
 # COMPAT_LOGS names a directory that keeps what the suites and the server logged.
 set -uo pipefail
@@ -16,25 +17,37 @@ suites=("${known[@]}")
 tmp=$(mktemp -d)
 logs=${COMPAT_LOGS:-$tmp}
 mkdir -p "$logs"
-server=
+servers=()
 stop() {
-	[ -n "$server" ] && kill "$server" 2>/dev/null && wait "$server" 2>/dev/null
+	for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
 	rm -rf "$tmp"
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
 
+# start NAME FLAG...: starts a server and sets seeds to its address.
+start() {
+	local name=$1
+	"$RIFFLE" server --dir "$tmp/$name" --metrics-addr "" --max-connections-per-ip 1024 "${@:2}" >"$tmp/$name.ready" 2>"$logs/server-$name.log" &
+	servers+=($!)
+	for _ in $(seq 300); do
+		seeds=$(sed -n 's/.* is ready at \([^,]*\),.*/\1/p' "$tmp/$name.ready" 2>/dev/null)
+		[ -z "$seeds" ] || return 0
+		kill -0 $! 2>/dev/null || break
+		sleep 0.1
+	done
+	echo "the server did not get ready:" && cat "$logs/server-$name.log"
+	exit 1
+}
+
 export GOTOOLCHAIN=auto RIFFLE="$tmp/riffle" NODE="${NODE:-node}"
 (cd .. && go build -o "$RIFFLE" ./cmd/riffle) || exit 1
-"$RIFFLE" server --dir "$tmp/data" --listen 127.0.0.1:0 --metrics-addr "" --max-connections-per-ip 1024 >"$tmp/ready" 2>"$logs/server.log" &
-server=$!
-for _ in $(seq 300); do
-	seeds=$(sed -n 's/.* is ready at \([^,]*\),.*/\1/p' "$tmp/ready")
-	[ -n "$seeds" ] && break
-	kill -0 "$server" 2>/dev/null || { cat "$logs/server.log"; exit 1; }
-	sleep 0.1
-done
-[ -n "$seeds" ] || { echo "the server is not ready after 30 s"; exit 1; }
+# One server that asks nobody who he is, and one where clients log in.
+export SECURE_USER=admin SECURE_PASSWORD=compat-secret SECURE_SEEDS
+(umask 077 && echo "$SECURE_USER = $SECURE_PASSWORD" >"$tmp/users")
+start secure --listen sasl_plaintext://127.0.0.1:0 --users-file "$tmp/users"
+SECURE_SEEDS=$seeds
+start plain --listen 127.0.0.1:0
 
 # missing says what a suite needs and the machine has not; nothing if it can run.
 missing() {
@@ -102,10 +115,11 @@ for name in "${suites[@]}"; do
 	[ $bad = 0 ] || tail -n 40 "$logs/$name.log" | sed 's/^/    /'
 	passed=$((passed + ok)) failed=$((failed + bad))
 done
-if grep -q 'level=ERROR\|panic' "$logs/server.log"; then
-	echo "FAIL the server logged errors:"
-	grep 'level=ERROR\|panic' "$logs/server.log" | head -20 | sed 's/^/    /'
+for name in plain secure; do
+	grep 'level=ERROR\|panic' "$logs/server-$name.log" >"$tmp/errors" || continue
+	echo "FAIL the $name server logged errors:"
+	head -20 "$tmp/errors" | sed 's/^/    /'
 	failed=$((failed + 1))
-fi
+done
 echo "compat: $passed checks passed, $failed failed, $allowed failed as allow.txt says; $skipped of ${#suites[@]} suites skipped"
 [ $failed = 0 ]
