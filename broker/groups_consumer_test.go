@@ -29,6 +29,9 @@ type consumers struct {
 	topic string
 	wg    sync.WaitGroup
 
+	// client connects to the broker, over one transport or the other.
+	client func(testing.TB, *broker.Broker, ...kgo.Opt) *kgo.Client
+
 	// serverSide means that the broker assigns. kgo 1.22 then forgets to report a
 	// partition as revoked that a heartbeat takes from it while it closes.
 	serverSide bool
@@ -43,7 +46,7 @@ type consumers struct {
 }
 
 func newConsumers(t *testing.T, group, topic string) *consumers {
-	cs := &consumers{t: t, group: group, topic: topic}
+	cs := &consumers{t: t, group: group, topic: topic, client: brokertest.Client}
 	cs.mu.reads, cs.mu.owners, cs.mu.closing = map[string]int{}, map[int32]string{}, map[string]bool{}
 	return cs
 }
@@ -51,7 +54,7 @@ func newConsumers(t *testing.T, group, topic string) *consumers {
 // run consumes until stop is closed: it reads a few records, commits them, and only
 // then lets the group rebalance.
 func (cs *consumers) run(b *broker.Broker, name string, stop <-chan struct{}, opts ...kgo.Opt) {
-	cl := brokertest.Client(cs.t, b, append([]kgo.Opt{
+	cl := cs.client(cs.t, b, append([]kgo.Opt{
 		kgo.ClientID(name),
 		kgo.ConsumerGroup(cs.group),
 		kgo.ConsumeTopics(cs.topic),
@@ -218,51 +221,57 @@ func briskConsumers() brokertest.Option {
 // owners, no live member is thrown out, and what was committed is not read again.
 func TestConsumersComeAndGo(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string][]kgo.Opt{
-		"range":              {kgo.Balancers(kgo.RangeBalancer())},
-		"cooperative-sticky": {kgo.Balancers(kgo.CooperativeStickyBalancer())},
-		"server/uniform":     {kgo.ServerSideBalancer(), kgo.Balancers(kgo.CooperativeStickyBalancer())},
-		"server/range":       {kgo.ServerSideBalancer(), kgo.Balancers(kgo.RangeBalancer())},
-	} {
-		t.Run("balancer="+name, func(t *testing.T) {
-			t.Parallel()
-			b := brokertest.Start(t, briskConsumers())
-			createTopic(t, b, "orders", 6)
-			cs := newConsumers(t, "g", "orders")
-			cs.serverSide = strings.HasPrefix(name, "server/")
-			const each, rounds = 300, 4
-			stops := map[string]chan struct{}{}
-			start := func(name string) {
-				stops[name] = make(chan struct{})
-				cs.run(b, name, stops[name], opts...)
-			}
-			for round := range rounds {
-				start(fmt.Sprint("a", round))
-				produceAll(t, b, "orders", each)
-				start(fmt.Sprint("b", round))
-				if round > 0 { // one of the last round leaves
-					close(stops[fmt.Sprint("a", round-1)])
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		for name, opts := range map[string][]kgo.Opt{
+			"range":              {kgo.Balancers(kgo.RangeBalancer())},
+			"cooperative-sticky": {kgo.Balancers(kgo.CooperativeStickyBalancer())},
+			"server/uniform":     {kgo.ServerSideBalancer(), kgo.Balancers(kgo.CooperativeStickyBalancer())},
+			"server/range":       {kgo.ServerSideBalancer(), kgo.Balancers(kgo.RangeBalancer())},
+		} {
+			t.Run("balancer="+name, func(t *testing.T) {
+				t.Parallel()
+				r := start(briskConsumers())
+				b := r.b
+				createTopic(t, b, "orders", 6)
+				cs := newConsumers(t, "g", "orders")
+				if r.transport == "tcp" {
+					cs.client = tcpClient
 				}
-				cs.waitRead((round + 1) * each)
-			}
-			want := slices.Sorted(maps.Keys(map[string]int{"a3": 0, "b0": 0, "b1": 0, "b2": 0, "b3": 0}))
-			cs.wait("each member to own partitions", func() bool {
-				return cmp.Equal(want, slices.Sorted(maps.Keys(cs.owned())))
+				cs.serverSide = strings.HasPrefix(name, "server/")
+				const each, rounds = 300, 4
+				stops := map[string]chan struct{}{}
+				come := func(name string) {
+					stops[name] = make(chan struct{})
+					cs.run(b, name, stops[name], opts...)
+				}
+				for round := range rounds {
+					come(fmt.Sprint("a", round))
+					produceAll(t, b, "orders", each)
+					come(fmt.Sprint("b", round))
+					if round > 0 { // one of the last round leaves
+						close(stops[fmt.Sprint("a", round-1)])
+					}
+					cs.waitRead((round + 1) * each)
+				}
+				want := slices.Sorted(maps.Keys(map[string]int{"a3": 0, "b0": 0, "b1": 0, "b2": 0, "b3": 0}))
+				cs.wait("each member to own partitions", func() bool {
+					return cmp.Equal(want, slices.Sorted(maps.Keys(cs.owned())))
+				})
+				kind := r.listGroup("g").GroupType
+				if want := map[bool]string{true: "consumer", false: "classic"}[cs.serverSide]; kind != want {
+					t.Errorf("the group is %s, want %s", kind, want)
+				}
+				for round := range rounds {
+					if stop := stops[fmt.Sprint("b", round)]; stop != nil {
+						close(stop)
+					}
+				}
+				close(stops[fmt.Sprint("a", rounds-1)])
+				cs.wg.Wait()
+				cs.exactlyOnce(rounds * each)
 			})
-			kind := dial(t, b, "memory").listGroup("g").GroupType
-			if want := map[bool]string{true: "consumer", false: "classic"}[cs.serverSide]; kind != want {
-				t.Errorf("the group is %s, want %s", kind, want)
-			}
-			for round := range rounds {
-				if stop := stops[fmt.Sprint("b", round)]; stop != nil {
-					close(stop)
-				}
-			}
-			close(stops[fmt.Sprint("a", rounds-1)])
-			cs.wg.Wait()
-			cs.exactlyOnce(rounds * each)
-		})
-	}
+		}
+	})
 }
 
 // A broker that restarts under its consumers keeps their group and their offsets.
@@ -298,9 +307,36 @@ func TestConsumersSurviveRestart(t *testing.T) {
 	}
 }
 
-// Assertion 46, on a clock that the test moves: a member whose connection is gone
-// is replaced after its session timeout, not before, not never. A parked join does
-// not time out meanwhile.
+// Assertion 46: a member that is silent is replaced after its session timeout, not before,
+// not never; the join of another that waits for it longer than its own does not expire.
+func TestSilentMemberExpires(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		const short, long = 20, 300 // milliseconds
+		r := start(brokertest.With(func(c *broker.Config) { c.Group.MinSessionTimeout = short * time.Millisecond }))
+		join := func(c *groupClient, sessionMillis int32) {
+			t.Helper()
+			req := c.joinRequest()
+			req.SessionTimeoutMillis = sessionMillis
+			c.joined(do[*kmsg.JoinGroupResponse](c.raw, req))
+		}
+		silent := &groupClient{raw: r.again(), group: "g", version: 3}
+		join(silent, long)
+		began := time.Now()
+		wantCode(t, "SyncGroup", silent.sync(silent.memberID).ErrorCode, nil)
+		silent.nc.Close()
+		next := &groupClient{raw: r, group: "g", version: 3}
+		join(next, short)
+		if took := time.Since(began); took < long*time.Millisecond {
+			t.Errorf("the group went on after %v, before the session of %d ms ended", took, long)
+		}
+		if next.generation != 2 {
+			t.Errorf("generation %d, want 2", next.generation)
+		}
+	})
+}
+
+// Assertion 46, to the second, on a clock that the test moves.
 func TestSilentMemberIsReplaced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

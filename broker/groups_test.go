@@ -255,20 +255,22 @@ func TestGroupVersions(t *testing.T) {
 // Assertion 40: a group that was never seen has no offsets, and that is no error.
 func TestOffsetFetchOfUnknownGroup(t *testing.T) {
 	t.Parallel()
-	r := dial(t, brokertest.Start(t), "memory")
-	id := r.create("orders", 1)
-	for v := int16(1); v <= 10; v++ {
-		if got := r.fetchOffset(v, "nobody", "orders", id); got != none {
-			t.Errorf("v%d: %+v, want %+v", v, got, none)
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		r := start()
+		id := r.create("orders", 1)
+		for v := int16(1); v <= 10; v++ {
+			if got := r.fetchOffset(v, "nobody", "orders", id); got != none {
+				t.Errorf("v%d: %+v, want %+v", v, got, none)
+			}
 		}
-	}
-	if got, want := r.fetchOffset(10, "nobody", "", [16]byte{9}).Code, kerr.UnknownTopicID.Code; got != want {
-		t.Errorf("unknown topic id: error %d, want %d", got, want)
-	}
-	list := do[*kmsg.ListGroupsResponse](r, at(5, kmsg.NewPtrListGroupsRequest()))
-	if len(list.Groups) != 0 {
-		t.Errorf("asking made groups: %+v", list.Groups)
-	}
+		if got, want := r.fetchOffset(10, "nobody", "", [16]byte{9}).Code, kerr.UnknownTopicID.Code; got != want {
+			t.Errorf("unknown topic id: error %d, want %d", got, want)
+		}
+		list := do[*kmsg.ListGroupsResponse](r, at(5, kmsg.NewPtrListGroupsRequest()))
+		if len(list.Groups) != 0 {
+			t.Errorf("asking made groups: %+v", list.Groups)
+		}
+	})
 }
 
 // All offsets of several groups in one request, and all that one group has.
@@ -315,68 +317,72 @@ func TestOffsetFetchOfAll(t *testing.T) {
 // Assertion 41, as far as it is about commits.
 func TestSimpleConsumerCommit(t *testing.T) {
 	t.Parallel()
-	r := dial(t, brokertest.Start(t), "memory")
-	id := r.create("orders", 1)
-	c := &groupClient{raw: r, group: "simple", generation: -1}
-	wantCode(t, "commit to a fresh group", c.commit(9, "orders", id, 7, "m"), nil)
-	if d := r.describe(6, "simple"); d.State != "Empty" || d.ErrorCode != 0 {
-		t.Errorf("the group is %+v, want Empty", d)
-	}
-	req := at(5, kmsg.NewPtrListGroupsRequest())
-	req.StatesFilter, req.TypesFilter = []string{"empty"}, []string{"Classic"}
-	list := do[*kmsg.ListGroupsResponse](r, req)
-	if len(list.Groups) != 1 || list.Groups[0].Group != "simple" || list.Groups[0].GroupState != "Empty" || list.Groups[0].GroupType != "classic" {
-		t.Errorf("ListGroups = %+v", list.Groups)
-	}
-	for _, filter := range []func(){
-		func() { req.StatesFilter = []string{"Stable"} },
-		func() { req.StatesFilter, req.TypesFilter = nil, []string{"consumer"} },
-	} {
-		filter()
-		if list := do[*kmsg.ListGroupsResponse](r, req); len(list.Groups) != 0 {
-			t.Errorf("ListGroups of %v %v = %+v, want none", req.StatesFilter, req.TypesFilter, list.Groups)
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		r := start()
+		id := r.create("orders", 1)
+		c := &groupClient{raw: r, group: "simple", generation: -1}
+		wantCode(t, "commit to a fresh group", c.commit(9, "orders", id, 7, "m"), nil)
+		if d := r.describe(6, "simple"); d.State != "Empty" || d.ErrorCode != 0 {
+			t.Errorf("the group is %+v, want Empty", d)
 		}
-	}
+		req := at(5, kmsg.NewPtrListGroupsRequest())
+		req.StatesFilter, req.TypesFilter = []string{"empty"}, []string{"Classic"}
+		list := do[*kmsg.ListGroupsResponse](r, req)
+		if len(list.Groups) != 1 || list.Groups[0].Group != "simple" || list.Groups[0].GroupState != "Empty" || list.Groups[0].GroupType != "classic" {
+			t.Errorf("ListGroups = %+v", list.Groups)
+		}
+		for _, filter := range []func(){
+			func() { req.StatesFilter = []string{"Stable"} },
+			func() { req.StatesFilter, req.TypesFilter = nil, []string{"consumer"} },
+		} {
+			filter()
+			if list := do[*kmsg.ListGroupsResponse](r, req); len(list.Groups) != 0 {
+				t.Errorf("ListGroups of %v %v = %+v, want none", req.StatesFilter, req.TypesFilter, list.Groups)
+			}
+		}
+	})
 }
 
+// Assertion 47, as far as it is about metadata, and what else is wrong with a commit.
 func TestOffsetCommitErrors(t *testing.T) {
 	t.Parallel()
-	r := dial(t, brokertest.Start(t), "memory")
-	id := r.create("orders", 1)
-	c := &groupClient{raw: r, group: "g", generation: -1}
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		r := start()
+		id := r.create("orders", 1)
+		c := &groupClient{raw: r, group: "g", generation: -1}
 
-	// Assertion 47.
-	wantCode(t, "4096 bytes of metadata", c.commit(9, "orders", id, 1, strings.Repeat("m", 4096)), nil)
-	if got := r.fetchOffset(9, "g", "orders", id); len(got.Metadata) != 4096 {
-		t.Errorf("%d bytes of metadata came back", len(got.Metadata))
-	}
-	wantCode(t, "4097 bytes of metadata", c.commit(9, "orders", id, 2, strings.Repeat("m", 4097)), kerr.OffsetMetadataTooLarge)
-	if got := r.fetchOffset(9, "g", "orders", id); got.Offset != 1 {
-		t.Errorf("after a refused commit the offset is %d", got.Offset)
-	}
-	wantCode(t, "unknown topic", c.commit(9, "nope", id, 1, ""), kerr.UnknownTopicOrPartition)
-	wantCode(t, "unknown topic id", c.commit(10, "", [16]byte{9}, 1, ""), kerr.UnknownTopicID)
-	req := c.commitRequest(9, "orders", id, 1, "")
-	req.Topics[0].Partitions[0].Partition = 1
-	wantCode(t, "unknown partition", do[*kmsg.OffsetCommitResponse](r, req).Topics[0].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition)
+		wantCode(t, "4096 bytes of metadata", c.commit(9, "orders", id, 1, strings.Repeat("m", 4096)), nil)
+		if got := r.fetchOffset(9, "g", "orders", id); len(got.Metadata) != 4096 {
+			t.Errorf("%d bytes of metadata came back", len(got.Metadata))
+		}
+		wantCode(t, "4097 bytes of metadata", c.commit(9, "orders", id, 2, strings.Repeat("m", 4097)), kerr.OffsetMetadataTooLarge)
+		if got := r.fetchOffset(9, "g", "orders", id); got.Offset != 1 {
+			t.Errorf("after a refused commit the offset is %d", got.Offset)
+		}
+		wantCode(t, "unknown topic", c.commit(9, "nope", id, 1, ""), kerr.UnknownTopicOrPartition)
+		wantCode(t, "unknown topic id", c.commit(10, "", [16]byte{9}, 1, ""), kerr.UnknownTopicID)
+		req := c.commitRequest(9, "orders", id, 1, "")
+		req.Topics[0].Partitions[0].Partition = 1
+		wantCode(t, "unknown partition", do[*kmsg.OffsetCommitResponse](r, req).Topics[0].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition)
 
-	// A wrong partition does not keep a right one from being committed.
-	req = c.commitRequest(9, "orders", id, 5, "")
-	req.Topics = append(req.Topics, c.commitRequest(9, "nope", id, 1, "").Topics...)
-	resp := do[*kmsg.OffsetCommitResponse](r, req)
-	wantCode(t, "right partition", resp.Topics[0].Partitions[0].ErrorCode, nil)
-	wantCode(t, "wrong partition", resp.Topics[1].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition)
+		// A wrong partition does not keep a right one from being committed.
+		req = c.commitRequest(9, "orders", id, 5, "")
+		req.Topics = append(req.Topics, c.commitRequest(9, "nope", id, 1, "").Topics...)
+		resp := do[*kmsg.OffsetCommitResponse](r, req)
+		wantCode(t, "right partition", resp.Topics[0].Partitions[0].ErrorCode, nil)
+		wantCode(t, "wrong partition", resp.Topics[1].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition)
 
-	// A generation of a group that is not there.
-	c.group, c.generation, c.memberID = "missing", 1, "m"
-	wantCode(t, "missing group, v8", c.commit(8, "orders", id, 1, ""), kerr.IllegalGeneration)
-	wantCode(t, "missing group, v9", c.commit(9, "orders", id, 1, ""), kerr.GroupIDNotFound)
+		// A generation of a group that is not there.
+		c.group, c.generation, c.memberID = "missing", 1, "m"
+		wantCode(t, "missing group, v8", c.commit(8, "orders", id, 1, ""), kerr.IllegalGeneration)
+		wantCode(t, "missing group, v9", c.commit(9, "orders", id, 1, ""), kerr.GroupIDNotFound)
 
-	c = &groupClient{raw: r, group: strings.Repeat("g", 1<<15), generation: -1, version: 6}
-	wantCode(t, "group id longer than a record holds", c.commit(9, "orders", id, 1, ""), kerr.InvalidGroupID)
-	if d := r.describe(6, c.group); d.ErrorCode != kerr.InvalidGroupID.Code {
-		t.Errorf("DescribeGroups of a group id longer than a record holds: error %d", d.ErrorCode)
-	}
+		c = &groupClient{raw: r, group: strings.Repeat("g", 1<<15), generation: -1, version: 6}
+		wantCode(t, "group id longer than a record holds", c.commit(9, "orders", id, 1, ""), kerr.InvalidGroupID)
+		if d := r.describe(6, c.group); d.ErrorCode != kerr.InvalidGroupID.Code {
+			t.Errorf("DescribeGroups of a group id longer than a record holds: error %d", d.ErrorCode)
+		}
+	})
 }
 
 func TestGroupErrors(t *testing.T) {
@@ -440,18 +446,29 @@ func TestGroupErrors(t *testing.T) {
 	}
 }
 
-// Assertion 42.
+// Assertion 42: a member id is asked for from version 4 on, and the oldest versions of all
+// group keys work together.
 func TestMemberIDRequired(t *testing.T) {
 	t.Parallel()
-	r := dial(t, brokertest.Start(t), "memory")
-	c := &groupClient{raw: r, group: "v3", version: 3}
-	wantCode(t, "JoinGroup v3", do[*kmsg.JoinGroupResponse](r, c.joinRequest()).ErrorCode, nil)
-	c = &groupClient{raw: r, group: "v5", version: 5}
-	resp := do[*kmsg.JoinGroupResponse](r, c.joinRequest())
-	wantCode(t, "JoinGroup v5", resp.ErrorCode, kerr.MemberIDRequired)
-	if !strings.HasPrefix(resp.MemberID, "raw-") {
-		t.Errorf("member id %q does not name the client", resp.MemberID)
-	}
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		r := start()
+		c := &groupClient{raw: r, group: "v3", version: 3}
+		wantCode(t, "JoinGroup v3", do[*kmsg.JoinGroupResponse](r, c.joinRequest()).ErrorCode, nil)
+		c = &groupClient{raw: r, group: "v5", version: 5}
+		resp := do[*kmsg.JoinGroupResponse](r, c.joinRequest())
+		wantCode(t, "JoinGroup v5", resp.ErrorCode, kerr.MemberIDRequired)
+		if !strings.HasPrefix(resp.MemberID, "raw-") {
+			t.Errorf("member id %q does not name the client", resp.MemberID)
+		}
+		old := &groupClient{raw: r, group: "v0"}
+		old.join()
+		if got := old.sync(old.memberID); got.ErrorCode != 0 || string(got.MemberAssignment) != "for "+old.memberID {
+			t.Errorf("SyncGroup v0: %+v", got)
+		}
+		wantCode(t, "Heartbeat v0", old.heartbeat(), nil)
+		wantCode(t, "LeaveGroup v0", old.leave(), nil)
+		wantCode(t, "Heartbeat v0 after it", old.heartbeat(), kerr.UnknownMemberID)
+	})
 }
 
 // twoMembers forms a stable group of a leader and a follower.
@@ -529,75 +546,75 @@ func TestRebalance(t *testing.T) {
 	})
 }
 
-// Assertion 45: a static member that restarts keeps its place.
+// Assertion 45: a static member that restarts in its session keeps its place; when it was
+// removed it is a new one.
 func TestStaticMember(t *testing.T) {
 	t.Parallel()
-	r := dial(t, brokertest.Start(t), "memory")
-	id := r.create("orders", 1)
-	leader, follower := twoMembers(t, r, "g", "i1", "i2")
-	old := *follower
-	follower.memberID = ""
-	joined := follower.join()
-	if follower.generation != old.generation || follower.memberID == old.memberID || len(joined.Members) != 0 {
-		t.Errorf("the restarted member got %+v, want the old generation and a new id", joined)
-	}
-	if got := follower.sync(); string(got.MemberAssignment) != "for "+old.memberID {
-		t.Errorf("the restarted member is assigned %q", got.MemberAssignment)
-	}
-	wantCode(t, "heartbeat of the leader", leader.heartbeat(), nil)
-	wantCode(t, "heartbeat of the old id", old.heartbeat(), kerr.FencedInstanceID)
-	wantCode(t, "commit of the old id", old.commit(9, "orders", id, 1, ""), kerr.FencedInstanceID)
-	wantCode(t, "sync of the old id", old.sync().ErrorCode, kerr.FencedInstanceID)
-	wantCode(t, "leave of the old id", old.leave(), kerr.FencedInstanceID)
-	wantCode(t, "join of the old id", do[*kmsg.JoinGroupResponse](old.raw, old.joinRequest()).ErrorCode, kerr.FencedInstanceID)
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		r := start()
+		id := r.create("orders", 1)
+		leader, follower := twoMembers(t, r, "g", "i1", "i2")
+		old := *follower
+		follower.memberID = ""
+		joined := follower.join()
+		if follower.generation != old.generation || follower.memberID == old.memberID || len(joined.Members) != 0 {
+			t.Errorf("the restarted member got %+v, want the old generation and a new id", joined)
+		}
+		if got := follower.sync(); string(got.MemberAssignment) != "for "+old.memberID {
+			t.Errorf("the restarted member is assigned %q", got.MemberAssignment)
+		}
+		wantCode(t, "heartbeat of the leader", leader.heartbeat(), nil)
+		wantCode(t, "heartbeat of the old id", old.heartbeat(), kerr.FencedInstanceID)
+		wantCode(t, "commit of the old id", old.commit(9, "orders", id, 1, ""), kerr.FencedInstanceID)
+		wantCode(t, "sync of the old id", old.sync().ErrorCode, kerr.FencedInstanceID)
+		wantCode(t, "leave of the old id", old.leave(), kerr.FencedInstanceID)
+		wantCode(t, "join of the old id", do[*kmsg.JoinGroupResponse](old.raw, old.joinRequest()).ErrorCode, kerr.FencedInstanceID)
 
-	leader.memberID = ""
-	if joined := leader.join(); !joined.SkipAssignment || len(joined.Members) != 2 || joined.LeaderID != leader.memberID {
-		t.Errorf("the restarted leader got %+v, want to skip the assignment", joined)
-	}
-	// An administrator removes it by instance id.
-	leader.memberID = ""
-	wantCode(t, "LeaveGroup by instance id", leader.leave(), nil)
-	wantCode(t, "heartbeat of the other", follower.heartbeat(), kerr.RebalanceInProgress)
+		leader.memberID = ""
+		if joined := leader.join(); !joined.SkipAssignment || len(joined.Members) != 2 || joined.LeaderID != leader.memberID {
+			t.Errorf("the restarted leader got %+v, want to skip the assignment", joined)
+		}
+		// An administrator removes it by instance id.
+		leader.memberID = ""
+		wantCode(t, "LeaveGroup by instance id", leader.leave(), nil)
+		wantCode(t, "heartbeat of the other", follower.heartbeat(), kerr.RebalanceInProgress)
+	})
 }
 
 // Assertion 47: members go on with the generation they had, and offsets are kept,
 // over a restart in order and over a crash.
 func TestGroupSurvivesRestart(t *testing.T) {
 	t.Parallel()
-	fsys := vfs.NewMem()
-	b := brokertest.Start(t, brokertest.FS(fsys))
-	r := dial(t, b, "memory")
-	id := r.create("orders", 1)
-	leader, follower := twoMembers(t, r, "g", "i1", "i2")
-	wantCode(t, "commit", follower.commit(9, "orders", id, 41, "first"), nil)
-	wantCode(t, "commit", follower.commit(9, "orders", id, 42, "m"), nil)
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		fsys := vfs.NewMem()
+		r := start(brokertest.FS(fsys))
+		id := r.create("orders", 1)
+		leader, follower := twoMembers(t, r, "g", "i1", "i2")
+		wantCode(t, "commit", follower.commit(9, "orders", id, 41, "first"), nil)
+		wantCode(t, "commit", follower.commit(9, "orders", id, 42, "m"), nil)
 
-	check := func(t *testing.T, b *broker.Broker) {
-		t.Helper()
-		l, f := *leader, *follower
-		l.raw, f.raw = dial(t, b, "memory"), dial(t, b, "memory")
-		waitFor(t, "the groups to be loaded", func() bool { return l.heartbeat() != kerr.CoordinatorLoadInProgress.Code })
-		wantCode(t, "heartbeat of the leader", l.heartbeat(), nil)
-		wantCode(t, "heartbeat of the follower", f.heartbeat(), nil)
-		if got, want := l.fetchOffset(9, "g", "orders", id), (fetched{Offset: 42, LeaderEpoch: 3, Metadata: "m"}); got != want {
-			t.Errorf("OffsetFetch = %+v, want %+v", got, want)
+		check := func(r *raw) {
+			t.Helper()
+			l, f := *leader, *follower
+			l.raw, f.raw = r, r.again()
+			waitFor(t, "the groups to be loaded", func() bool { return l.heartbeat() != kerr.CoordinatorLoadInProgress.Code })
+			wantCode(t, "heartbeat of the leader", l.heartbeat(), nil)
+			wantCode(t, "heartbeat of the follower", f.heartbeat(), nil)
+			if got, want := l.fetchOffset(9, "g", "orders", id), (fetched{Offset: 42, LeaderEpoch: 3, Metadata: "m"}); got != want {
+				t.Errorf("OffsetFetch = %+v, want %+v", got, want)
+			}
+			if got := f.sync(); string(got.MemberAssignment) != "for "+f.memberID {
+				t.Errorf("the follower is assigned %+v", got)
+			}
+			if d := l.describe(6, "g"); d.State != "Stable" || len(d.Members) != 2 || text(d.Members[1].InstanceID) != "i2" || d.Protocol != "range" {
+				t.Errorf("DescribeGroups = %+v", d)
+			}
+			wantCode(t, "commit", f.commit(9, "orders", id, 42, "m"), nil)
 		}
-		if got := f.sync(); string(got.MemberAssignment) != "for "+f.memberID {
-			t.Errorf("the follower is assigned %+v", got)
-		}
-		if d := l.describe(6, "g"); d.State != "Stable" || len(d.Members) != 2 || text(d.Members[1].InstanceID) != "i2" || d.Protocol != "range" {
-			t.Errorf("DescribeGroups = %+v", d)
-		}
-		wantCode(t, "commit", f.commit(9, "orders", id, 42, "m"), nil)
-	}
-	t.Run("crash", func(t *testing.T) {
 		// Nothing that was not fsynced is there.
-		check(t, brokertest.Start(t, brokertest.FS(fsys.CrashClone(0, rand.New(rand.NewPCG(1, 2))))))
-	})
-	t.Run("stop", func(t *testing.T) {
-		brokertest.Stop(t, b)
-		check(t, brokertest.Start(t, brokertest.FS(fsys)))
+		check(start(brokertest.FS(fsys.CrashClone(0, rand.New(rand.NewPCG(1, 2))))))
+		brokertest.Stop(t, r.b)
+		check(start(brokertest.FS(fsys)))
 	})
 }
 
