@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/txn"
 )
 
@@ -20,11 +21,12 @@ import (
 //
 // If one partition is not there none is added: the others are answered with
 // OPERATION_NOT_ATTEMPTED.
-func handleAddPartitionsToTxn(b *Broker, ctx context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleAddPartitionsToTxn(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.AddPartitionsToTxnRequest)
 	resp := req.ResponseKind().(*kmsg.AddPartitionsToTxnResponse)
 	if req.Version < 4 {
-		added := b.addPartitions(ctx, req, addPartitionsOf(req))
+		denied := c.authorize(acl.Write, acl.TransactionalID, req.TransactionalID)
+		added := c.addPartitions(ctx, req, addPartitionsOf(req), denied)
 		for _, t := range added.Topics {
 			st := kmsg.NewAddPartitionsToTxnResponseTopic()
 			st.Topic = t.Topic
@@ -37,8 +39,12 @@ func handleAddPartitionsToTxn(b *Broker, ctx context.Context, _ *conn, kreq kmsg
 		}
 		return resp, nil
 	}
+	if err := c.authorizeCluster(acl.ClusterAction); err != nil {
+		resp.ErrorCode = b.metrics.failed(req.Key(), err)
+		return resp, nil
+	}
 	for _, rt := range req.Transactions {
-		resp.Transactions = append(resp.Transactions, b.addPartitions(ctx, req, rt))
+		resp.Transactions = append(resp.Transactions, c.addPartitions(ctx, req, rt, nil))
 	}
 	return resp, nil
 }
@@ -55,8 +61,10 @@ func addPartitionsOf(req *kmsg.AddPartitionsToTxnRequest) kmsg.AddPartitionsToTx
 	return rt
 }
 
-// addPartitions adds, or verifies, the partitions of one transaction.
-func (b *Broker) addPartitions(ctx context.Context, req *kmsg.AddPartitionsToTxnRequest, rt kmsg.AddPartitionsToTxnRequestTransaction) kmsg.AddPartitionsToTxnResponseTransaction {
+// addPartitions adds, or verifies, the partitions of one transaction, unless that is
+// denied.
+func (c *conn) addPartitions(ctx context.Context, req *kmsg.AddPartitionsToTxnRequest, rt kmsg.AddPartitionsToTxnRequestTransaction, denied error) kmsg.AddPartitionsToTxnResponseTransaction {
+	b := c.b
 	st := kmsg.NewAddPartitionsToTxnResponseTransaction()
 	st.TransactionalID = rt.TransactionalID
 	var partitions []txn.Partition
@@ -65,7 +73,7 @@ func (b *Broker) addPartitions(ctx context.Context, req *kmsg.AddPartitionsToTxn
 		for _, index := range t.Partitions {
 			at := txn.Partition{Topic: t.Topic, Index: index}
 			partitions = append(partitions, at)
-			if p, err := b.partition(at.Topic, at.Index); err != nil {
+			if p, err := c.partition(acl.Write, at.Topic, at.Index); err != nil {
 				missing[at] = err
 			} else if p.topic().Internal {
 				missing[at] = fmt.Errorf("%w: %q belongs to the broker", kerr.InvalidTopicException, at.Topic)
@@ -76,6 +84,9 @@ func (b *Broker) addPartitions(ctx context.Context, req *kmsg.AddPartitionsToTxn
 	verified := map[txn.Partition]error{}
 	var err error
 	switch {
+	case denied != nil:
+		clear(missing)
+		err = denied
 	case rt.VerifyOnly:
 		verified, err = b.txns.verify(ctx, rt.TransactionalID, p, partitions)
 	case len(missing) > 0:

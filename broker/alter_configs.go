@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/catalog"
 )
 
@@ -19,7 +20,7 @@ import (
 // defaults. Clients read all with DescribeConfigs, change one and write all back,
 // so whatever DescribeConfigs says of a topic is accepted here. Topics and groups only,
 // as in IncrementalAlterConfigs.
-func handleAlterConfigs(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleAlterConfigs(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.AlterConfigsRequest)
 	resp := r.ResponseKind().(*kmsg.AlterConfigsResponse)
 	named := map[configResource]int{}
@@ -29,7 +30,7 @@ func handleAlterConfigs(b *Broker, _ context.Context, _ *conn, req kmsg.Request)
 	for i := range r.Resources {
 		rr := &r.Resources[i]
 		res := configResource{rr.ResourceType, rr.ResourceName}
-		err := res.check(b, named[res])
+		err := res.check(c, named[res])
 		if err == nil {
 			err = b.alter(res, r.ValidateOnly, func(map[string]string) (map[string]string, error) { return allConfigs(rr) })
 		}
@@ -60,7 +61,11 @@ type configResource struct {
 
 // check says why the configs of a resource cannot be altered. times is how often the
 // request names it.
-func (res configResource) check(b *Broker, times int) error {
+func (res configResource) check(c *conn, times int) error {
+	b := c.b
+	if err := c.authorizeConfigs(acl.AlterConfigs, res); err != nil {
+		return err
+	}
 	switch {
 	case times > 1:
 		return fmt.Errorf("%w: resource %q is named more than once", kerr.InvalidRequest, res.name)
@@ -94,6 +99,18 @@ func (b *Broker) alter(res configResource, validateOnly bool, change func(map[st
 		return b.alterGroup(res.name, validateOnly, change)
 	}
 	return b.alterTopic(res.name, validateOnly, change)
+}
+
+// authorizeConfigs says why the client may not do something with the configs of a
+// resource. Those of a topic or a group belong to it, all others to the cluster.
+func (c *conn) authorizeConfigs(op acl.Operation, res configResource) error {
+	switch res.kind {
+	case kmsg.ConfigResourceTypeTopic:
+		return c.authorize(op, acl.Topic, res.name)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return c.authorize(op, acl.Group, res.name)
+	}
+	return c.authorizeCluster(op)
 }
 
 // alterTopic replaces the configs of a topic by what change makes of them.

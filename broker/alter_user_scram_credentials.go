@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/riffle-stream/riffle/broker/access"
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/scram"
 )
 
@@ -17,7 +18,7 @@ import (
 //
 // Passwords come salted and hashed; only what SCRAM needs to check them is kept. A
 // login that is open stays so; the next one needs the new password.
-func handleAlterUserScramCredentials(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleAlterUserScramCredentials(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.AlterUserSCRAMCredentialsRequest)
 	resp := r.ResponseKind().(*kmsg.AlterUserSCRAMCredentialsResponse)
 
@@ -26,29 +27,33 @@ func handleAlterUserScramCredentials(b *Broker, _ context.Context, _ *conn, req 
 	var users []string
 	changes := map[string]*userChange{}
 	of := func(name string, m int8) *userChange {
-		c, known := changes[name]
+		u, known := changes[name]
 		if !known {
-			c = &userChange{name: name, named: map[scram.Mechanism]bool{}}
-			changes[name], users = c, append(users, name)
+			u = &userChange{name: name, named: map[scram.Mechanism]bool{}}
+			changes[name], users = u, append(users, name)
 		}
-		c.mention(scram.Mechanism(m))
-		return c
+		u.mention(scram.Mechanism(m))
+		return u
 	}
 	for _, d := range r.Deletions {
-		c := of(d.Name, d.Mechanism)
-		c.remove = append(c.remove, scram.Mechanism(d.Mechanism))
+		u := of(d.Name, d.Mechanism)
+		u.remove = append(u.remove, scram.Mechanism(d.Mechanism))
 	}
-	for _, u := range r.Upsertions {
-		c := of(u.Name, u.Mechanism)
-		v, err := scram.FromSalted(scram.Mechanism(u.Mechanism), u.SaltedPassword, u.Salt, int(u.Iterations))
-		c.set, c.err = append(c.set, v), cmp.Or(c.err, err)
+	for _, up := range r.Upsertions {
+		u := of(up.Name, up.Mechanism)
+		v, err := scram.FromSalted(scram.Mechanism(up.Mechanism), up.SaltedPassword, up.Salt, int(up.Iterations))
+		u.set, u.err = append(u.set, v), cmp.Or(u.err, err)
 	}
+	denied := c.authorizeCluster(acl.Alter)
 	for _, name := range users {
-		c := changes[name]
-		if c.err == nil {
-			c.err = b.access.ChangeUser(name, c.set, c.remove)
+		u := changes[name]
+		if denied != nil {
+			u.err = denied
 		}
-		err := credentialError(c.err)
+		if u.err == nil {
+			u.err = b.access.ChangeUser(name, u.set, u.remove)
+		}
+		err := credentialError(u.err)
 		result := kmsg.NewAlterUserSCRAMCredentialsResponseResult()
 		result.User = name
 		result.ErrorCode, result.ErrorMessage = b.metrics.failed(r.Key(), err), errorMessage(err)

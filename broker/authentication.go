@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // Frames of clients that have not proved who they are.
@@ -36,7 +38,9 @@ type authentication struct {
 	// after version 0 of SaslHandshake, until the login is over.
 	rawTokens atomic.Bool
 
-	principal string
+	principal string       // name of the user
+	client    acl.Client   // the same, as ACLs know it
+	mayAll    bool         // without asking ACLs
 	mechanism string       // of the handshake; empty: there was none
 	login     saslExchange // nil: not begun
 	expires   time.Time    // zero: never
@@ -91,7 +95,7 @@ func (c *conn) frameLimit(key int16) int {
 
 // authenticated lets the client in.
 func (c *conn) authenticated(principal string) {
-	c.auth.principal = principal
+	c.identify(principal)
 	c.logger.Debug("broker: client authenticated", "user", principal)
 	if !c.auth.done.Swap(true) {
 		c.b.conns.authenticated()

@@ -41,6 +41,7 @@ type Broker struct {
 	apis     map[int16]api
 
 	access      *access.Store
+	authorizes  bool // ACLs are asked for
 	logins      *logins
 	hashing     *semaphore.Weighted // passwords that are checked at a time
 	decoySecret []byte              // see scram.Decoy
@@ -88,6 +89,7 @@ func Start(cfg Config) (*Broker, error) {
 		logins:         newLogins(cfg.SASL.MaxLoginsPerSecond),
 		hashing:        semaphore.NewWeighted(maxHashing),
 		decoySecret:    scram.Salt(),
+		authorizes:     cfg.authorizes(),
 	}
 	b.fetches.limit = cfg.MaxFetchMemoryBytes
 	b.conns = connections{
@@ -134,6 +136,7 @@ func (b *Broker) open() (err error) {
 	if err := b.makeUsers(); err != nil {
 		return err
 	}
+	b.warnWithoutAdministrator()
 	b.flusher = commitlog.NewFlusher(commitlog.FlusherConfig{FlushedFunc: b.metrics.flushed, Logger: b.cfg.Logger})
 	b.undo(func() error { b.flusher.Close(); return nil })
 	if b.topics, err = openTopics(b); err != nil {

@@ -39,6 +39,8 @@ type Config struct {
 	SASL SASLConfig
 	// TLS names the certificates of ssl listeners.
 	TLS TLSConfig
+	// Authorization tunes who may do what.
+	Authorization AuthorizationConfig
 
 	// AutoCreateTopics makes topics when a client asks for their metadata
 	// (auto.create.topics.enable). Kafka's default is true, ours false: a mistyped
@@ -276,5 +278,5 @@ func (c Config) validate() error {
 	bad(c.Group.InitialRebalanceDelay < 0, "Group.InitialRebalanceDelay is %v, must not be negative", c.Group.InitialRebalanceDelay)
 	bad(c.MaxRequestMemoryBytes < int64(max(c.MaxFrameBytes, c.MaxControlFrameBytes)),
 		"MaxRequestMemoryBytes is %d, less than one frame of MaxFrameBytes %d", c.MaxRequestMemoryBytes, c.MaxFrameBytes)
-	return errors.Join(append(errs, c.Cleaner.validate(), c.SASL.validate(), c.TLS.validate(c.listensWithTLS()))...)
+	return errors.Join(append(errs, c.Cleaner.validate(), c.SASL.validate(), c.TLS.validate(c.listensWithTLS()), c.Authorization.validate())...)
 }

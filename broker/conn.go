@@ -79,7 +79,7 @@ func newConn(b *Broker, l *listener, nc net.Conn) *conn {
 	}
 	c.auth.required = l.sasl
 	c.auth.done.Store(!l.sasl && l.tls == nil)
-	c.auth.principal = anonymous
+	c.identify(anonymous)
 	c.ctx, c.cancel = context.WithCancel(b.ctx)
 	return c
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/group/consumer"
 )
 
@@ -15,30 +16,52 @@ import (
 //     (KIP-1099)
 //
 // A classic group is GROUP_ID_NOT_FOUND: DescribeGroups shows it. Partitions of topics
-// that are gone are left out.
-func handleConsumerGroupDescribe(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+// that are gone are left out. A group with a topic that the client may not describe is
+// TOPIC_AUTHORIZATION_FAILED.
+func handleConsumerGroupDescribe(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.ConsumerGroupDescribeRequest)
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
 	for _, id := range req.Groups {
 		sg := kmsg.NewConsumerGroupDescribeResponseGroup()
 		sg.Group = id
-		err := b.groups.view(id, func(g *coordinated) error {
-			if g.mu.consumer == nil {
-				return g.isNot(groupTypeConsumer)
-			}
-			b.describeConsumers(&sg, g.mu.consumer.Describe())
-			return nil
-		})
+		err := c.authorize(acl.Describe, acl.Group, id)
+		if err == nil {
+			err = b.groups.view(id, func(g *coordinated) error {
+				if g.mu.consumer == nil {
+					return g.isNot(groupTypeConsumer)
+				}
+				b.describeConsumers(&sg, g.mu.consumer.Describe())
+				return c.authorizeMembers(&sg)
+			})
+		}
 		if id == "" {
 			err = kerr.InvalidGroupID
 		}
+		if err != nil {
+			sg = kmsg.NewConsumerGroupDescribeResponseGroup()
+			sg.Group = id
+		}
 		sg.ErrorCode, sg.ErrorMessage = b.metrics.failed(req.Key(), err), errorMessage(err)
 		if req.IncludeAuthorizedOperations && err == nil {
-			sg.AuthorizedOperations = groupOperations
+			sg.AuthorizedOperations = c.operations(acl.Group, id)
 		}
 		resp.Groups = append(resp.Groups, sg)
 	}
 	return resp, nil
+}
+
+// authorizeMembers says why the client may not see what the members of a group have.
+func (c *conn) authorizeMembers(sg *kmsg.ConsumerGroupDescribeResponseGroup) error {
+	for _, m := range sg.Members {
+		for _, topics := range [][]kmsg.AssignmentTopicPartition{m.Assignment.TopicPartitions, m.TargetAssignment.TopicPartitions} {
+			for _, t := range topics {
+				if err := c.authorize(acl.Describe, acl.Topic, t.Topic); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // memberTypeConsumer is a member of the consumer protocol.

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/group/consumer"
 )
 
@@ -23,6 +24,9 @@ func handleConsumerGroupHeartbeat(b *Broker, _ context.Context, c *conn, kreq km
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
 	resp.HeartbeatIntervalMillis = int32(b.groupConfig(b.catalog.GroupConfigs(req.Group)).heartbeatInterval.Milliseconds())
 	r, err := consumerHeartbeat(c, req)
+	if err == nil {
+		err = c.authorizeSubscription(req)
+	}
 	var reply consumer.Reply
 	if err == nil {
 		reply, err = b.groups.consumerHeartbeat(req.Group, r)
@@ -45,6 +49,20 @@ func handleConsumerGroupHeartbeat(b *Broker, _ context.Context, c *conn, kreq km
 		}
 	}
 	return resp, nil
+}
+
+// authorizeSubscription says why the client may not be a member of the group, or
+// subscribe to one of the topics.
+func (c *conn) authorizeSubscription(req *kmsg.ConsumerGroupHeartbeatRequest) error {
+	if err := c.authorize(acl.Read, acl.Group, req.Group); err != nil {
+		return err
+	}
+	for _, name := range req.SubscribedTopicNames {
+		if err := c.authorize(acl.Describe, acl.Topic, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // consumerHeartbeat is the request as package consumer has it.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // CreatePartitions: v0-3
@@ -17,7 +19,7 @@ import (
 // A topic's partitions can become more, never fewer. An assignment, where there is
 // one, names this broker for each new partition. Internal topics keep theirs: which
 // partition holds a group depends on how many there are.
-func handleCreatePartitions(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleCreatePartitions(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.CreatePartitionsRequest)
 	resp := r.ResponseKind().(*kmsg.CreatePartitionsResponse)
 	asked := map[string]int{}
@@ -32,7 +34,7 @@ func handleCreatePartitions(b *Broker, _ context.Context, _ *conn, req kmsg.Requ
 		}
 		st := kmsg.NewCreatePartitionsResponseTopic()
 		st.Topic = rt.Topic
-		err := b.growTopic(rt, times, r.ValidateOnly)
+		err := c.growTopic(rt, times, r.ValidateOnly)
 		if err != nil {
 			st.ErrorCode = b.metrics.failed(r.Key(), err)
 			st.ErrorMessage = errorMessage(err)
@@ -43,11 +45,12 @@ func handleCreatePartitions(b *Broker, _ context.Context, _ *conn, req kmsg.Requ
 }
 
 // growTopic adds partitions to one topic, or only checks that it could be done.
-func (b *Broker) growTopic(rt *kmsg.CreatePartitionsRequestTopic, times int, validateOnly bool) error {
+func (c *conn) growTopic(rt *kmsg.CreatePartitionsRequestTopic, times int, validateOnly bool) error {
 	if times > 1 {
 		return fmt.Errorf("%w: topic %q is named more than once", kerr.InvalidRequest, rt.Topic)
 	}
-	t, err := b.find(false, [16]byte{}, rt.Topic)
+	b := c.b
+	t, err := c.find(acl.Alter, false, [16]byte{}, rt.Topic)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/catalog"
 )
 
@@ -21,7 +22,7 @@ import (
 //
 // There is one broker: a replication factor above 1 is refused, and so is an
 // assignment to other nodes. Configs are checked as when they are altered.
-func handleCreateTopics(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleCreateTopics(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.CreateTopicsRequest)
 	resp := r.ResponseKind().(*kmsg.CreateTopicsResponse)
 	asked := map[string]int{}
@@ -38,7 +39,7 @@ func handleCreateTopics(b *Broker, _ context.Context, _ *conn, req kmsg.Request)
 		if asked[rt.Topic] > 1 {
 			err = fmt.Errorf("%w: topic %q is named more than once", kerr.InvalidRequest, rt.Topic)
 		} else {
-			err = b.createTopic(&rt, &st, r.ValidateOnly)
+			err = c.createTopic(&rt, &st, r.ValidateOnly)
 		}
 		asked[rt.Topic] = 0
 		if err != nil {
@@ -52,7 +53,11 @@ func handleCreateTopics(b *Broker, _ context.Context, _ *conn, req kmsg.Request)
 }
 
 // createTopic makes one topic, or only checks that it could be made.
-func (b *Broker) createTopic(rt *kmsg.CreateTopicsRequestTopic, st *kmsg.CreateTopicsResponseTopic, validateOnly bool) error {
+func (c *conn) createTopic(rt *kmsg.CreateTopicsRequestTopic, st *kmsg.CreateTopicsResponseTopic, validateOnly bool) error {
+	b := c.b
+	if err := c.mayCreate(rt.Topic); err != nil {
+		return err
+	}
 	partitions, err := b.wantedPartitions(rt)
 	if err != nil {
 		return err
@@ -80,12 +85,26 @@ func (b *Broker) createTopic(rt *kmsg.CreateTopicsRequestTopic, st *kmsg.CreateT
 	st.TopicID = t.ID
 	st.NumPartitions = partitions
 	st.ReplicationFactor = 1
+	if err := c.authorize(acl.DescribeConfigs, acl.Topic, rt.Topic); err != nil {
+		st.ConfigErrorCode = errorCode(err) // what was made, it may not see
+		st.NumPartitions, st.ReplicationFactor = -1, -1
+		return nil
+	}
 	for _, v := range t.Describe() {
 		sc := kmsg.NewCreateTopicsResponseTopicConfig()
 		sc.Name, sc.Value, sc.Source = v.Name, &v.Value, int8(v.Source)
 		st.Configs = append(st.Configs, sc)
 	}
 	return nil
+}
+
+// mayCreate says why the client may not make a topic: that takes the permission to
+// make any, or this one.
+func (c *conn) mayCreate(name string) error {
+	if c.may(acl.Create, acl.Cluster, acl.ClusterName) {
+		return nil
+	}
+	return c.authorize(acl.Create, acl.Topic, name)
 }
 
 // wantedPartitions is the number of partitions that a request asks for, by number

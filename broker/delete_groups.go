@@ -5,6 +5,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // DeleteGroups: v0-3
@@ -16,7 +18,7 @@ import (
 // A group without members is deleted with all its offsets, also those that wait for
 // the end of a transaction. While a commit is on its way the answer is
 // COORDINATOR_NOT_AVAILABLE, which clients try again.
-func handleDeleteGroups(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleDeleteGroups(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DeleteGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
 	for _, id := range req.Groups {
@@ -24,6 +26,9 @@ func handleDeleteGroups(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request
 		sg.Group = id
 		var err error = kerr.InvalidGroupID
 		if id != "" {
+			err = c.authorize(acl.Delete, acl.Group, id)
+		}
+		if err == nil {
 			err = b.groups.deleteGroup(id)
 		}
 		sg.ErrorCode, sg.ErrorMessage = b.metrics.failed(req.Key(), err), errorMessage(err)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // toHighWatermark is the offset of DeleteRecords that means all records.
@@ -20,7 +22,7 @@ const toHighWatermark = -1
 // deleted at once; what shares a segment with later records takes up space until that
 // segment goes. A topic that is only compacted refuses: a key's last value would go
 // without a tombstone.
-func handleDeleteRecords(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleDeleteRecords(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.DeleteRecordsRequest)
 	resp := r.ResponseKind().(*kmsg.DeleteRecordsResponse)
 	for _, rt := range r.Topics {
@@ -29,7 +31,7 @@ func handleDeleteRecords(b *Broker, _ context.Context, _ *conn, req kmsg.Request
 		for _, rp := range rt.Partitions {
 			sp := kmsg.NewDeleteRecordsResponseTopicPartition()
 			sp.Partition = rp.Partition
-			start, err := b.deleteRecords(rt.Topic, rp.Partition, rp.Offset)
+			start, err := c.deleteRecords(rt.Topic, rp.Partition, rp.Offset)
 			sp.LowWatermark = start
 			if err != nil {
 				sp.LowWatermark = -1
@@ -43,8 +45,8 @@ func handleDeleteRecords(b *Broker, _ context.Context, _ *conn, req kmsg.Request
 }
 
 // deleteRecords returns the log start offset.
-func (b *Broker) deleteRecords(topic string, index int32, offset int64) (start int64, err error) {
-	p, err := b.partition(topic, index)
+func (c *conn) deleteRecords(topic string, index int32, offset int64) (start int64, err error) {
+	p, err := c.partition(acl.Delete, topic, index)
 	if err != nil {
 		return 0, err
 	}

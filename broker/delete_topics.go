@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // DeleteTopics: v1-6
@@ -15,7 +17,7 @@ import (
 //   - v6: topics by name or by id
 //
 // Internal topics cannot be deleted.
-func handleDeleteTopics(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleDeleteTopics(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.DeleteTopicsRequest)
 	resp := r.ResponseKind().(*kmsg.DeleteTopicsResponse)
 	for _, name := range r.TopicNames {
@@ -26,7 +28,7 @@ func handleDeleteTopics(b *Broker, _ context.Context, _ *conn, req kmsg.Request)
 	for _, rt := range r.Topics {
 		st := kmsg.NewDeleteTopicsResponseTopic()
 		st.Topic, st.TopicID = rt.Topic, rt.TopicID
-		t, err := b.deleteTopic(&rt)
+		t, err := c.deleteTopic(&rt)
 		if t != nil {
 			st.Topic, st.TopicID = &t.Name, t.ID
 		}
@@ -39,7 +41,7 @@ func handleDeleteTopics(b *Broker, _ context.Context, _ *conn, req kmsg.Request)
 	return resp, nil
 }
 
-func (b *Broker) deleteTopic(rt *kmsg.DeleteTopicsRequestTopic) (*topic, error) {
+func (c *conn) deleteTopic(rt *kmsg.DeleteTopicsRequestTopic) (*topic, error) {
 	byID := rt.TopicID != [16]byte{}
 	if byID == (rt.Topic != nil) {
 		return nil, fmt.Errorf("%w: name a topic either by name or by id", kerr.InvalidRequest)
@@ -48,7 +50,8 @@ func (b *Broker) deleteTopic(rt *kmsg.DeleteTopicsRequestTopic) (*topic, error) 
 	if rt.Topic != nil {
 		name = *rt.Topic
 	}
-	t, err := b.find(byID, rt.TopicID, name)
+	b := c.b
+	t, err := c.find(acl.Delete, byID, rt.TopicID, name)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/catalog"
 	"github.com/riffle-stream/riffle/broker/group/consumer"
 )
@@ -22,13 +23,13 @@ import (
 // Topics have all of Kafka's configs that Riffle knows, and riffle.flush; the
 // broker those that exist here, read-only; groups those of the consumer protocol,
 // also a group that is not there. Loggers and client metrics have none.
-func handleDescribeConfigs(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleDescribeConfigs(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.DescribeConfigsRequest)
 	resp := r.ResponseKind().(*kmsg.DescribeConfigsResponse)
 	for _, rr := range r.Resources {
 		sr := kmsg.NewDescribeConfigsResponseResource()
 		sr.ResourceType, sr.ResourceName = rr.ResourceType, rr.ResourceName
-		values, err := b.describe(&rr)
+		values, err := c.describe(&rr)
 		if err != nil {
 			sr.ErrorCode = b.metrics.failed(r.Key(), err)
 			sr.ErrorMessage = errorMessage(err)
@@ -43,7 +44,11 @@ func handleDescribeConfigs(b *Broker, _ context.Context, _ *conn, req kmsg.Reque
 	return resp, nil
 }
 
-func (b *Broker) describe(rr *kmsg.DescribeConfigsRequestResource) ([]catalog.Value, error) {
+func (c *conn) describe(rr *kmsg.DescribeConfigsRequestResource) ([]catalog.Value, error) {
+	b := c.b
+	if err := c.authorizeConfigs(acl.DescribeConfigs, configResource{rr.ResourceType, rr.ResourceName}); err != nil {
+		return nil, err
+	}
 	switch rr.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
 		if err := catalog.ValidateName(rr.ResourceName); err != nil {

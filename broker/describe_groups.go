@@ -7,12 +7,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/group"
 )
-
-// groupOperations are what anybody may do with a group as long as there are no
-// ACLs: read, delete and describe it.
-const groupOperations = 1<<kmsg.ACLOperationRead | 1<<kmsg.ACLOperationDelete | 1<<kmsg.ACLOperationDescribe
 
 // DescribeGroups: v0-6
 //
@@ -25,19 +22,22 @@ const groupOperations = 1<<kmsg.ACLOperationRead | 1<<kmsg.ACLOperationDelete | 
 //
 // Protocol, subscriptions and assignments are those of a stable group; while it
 // rebalances they are empty.
-func handleDescribeGroups(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleDescribeGroups(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
 	for _, id := range req.Groups {
 		sg := kmsg.NewDescribeGroupsResponseGroup()
 		sg.Group = id
-		err := b.groups.view(id, func(g *coordinated) error {
-			if g.mu.consumer != nil {
-				return g.isNot(groupTypeClassic)
-			}
-			describeGroup(&sg, g.mu.Describe())
-			return nil
-		})
+		err := c.authorize(acl.Describe, acl.Group, id)
+		if err == nil {
+			err = b.groups.view(id, func(g *coordinated) error {
+				if g.mu.consumer != nil {
+					return g.isNot(groupTypeClassic)
+				}
+				describeGroup(&sg, g.mu.Describe())
+				return nil
+			})
+		}
 		switch {
 		case errors.Is(err, kerr.GroupIDNotFound):
 			sg.State = group.Dead.String()
@@ -48,7 +48,7 @@ func handleDescribeGroups(b *Broker, _ context.Context, _ *conn, kreq kmsg.Reque
 			sg.ErrorCode = b.metrics.failed(req.Key(), err)
 		}
 		if req.IncludeAuthorizedOperations && err == nil {
-			sg.AuthorizedOperations = groupOperations
+			sg.AuthorizedOperations = c.operations(acl.Group, id)
 		}
 		resp.Groups = append(resp.Groups, sg)
 	}

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // DescribeLogDirs: v1-5
@@ -16,9 +18,13 @@ import (
 //
 // There is one directory. A null list of topics means all; partitions that do not
 // exist are left out, as in Kafka. Sizes are those of the segments, without indexes.
-func handleDescribeLogDirs(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleDescribeLogDirs(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.DescribeLogDirsRequest)
 	resp := r.ResponseKind().(*kmsg.DescribeLogDirsResponse)
+	if err := c.authorizeCluster(acl.Describe); err != nil {
+		resp.ErrorCode = b.metrics.failed(r.Key(), err) // before v3 an empty answer has to say it
+		return resp, nil
+	}
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir = b.logDir()
 	dir.TotalBytes, dir.UsableBytes = -1, -1

@@ -4,13 +4,15 @@ import (
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // DescribeProducers: v0
 //
 // It shows the producers that a partition remembers: those that are idempotent or use
 // transactions, whether or not they are still there.
-func handleDescribeProducers(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleDescribeProducers(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeProducersRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
 	for _, rt := range req.Topics {
@@ -19,7 +21,7 @@ func handleDescribeProducers(b *Broker, _ context.Context, _ *conn, kreq kmsg.Re
 		for _, index := range rt.Partitions {
 			sp := kmsg.NewDescribeProducersResponseTopicPartition()
 			sp.Partition = index
-			p, err := b.partition(rt.Topic, index)
+			p, err := c.partition(acl.Read, rt.Topic, index)
 			if err != nil {
 				sp.ErrorCode, sp.ErrorMessage = b.metrics.failed(req.Key(), err), errorMessage(err)
 				st.Partitions = append(st.Partitions, sp)

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/catalog"
 )
 
@@ -21,7 +22,7 @@ const describedPartitions = 2000
 // partitions, 2,000 at most, and says where the next one begins.
 //
 // Eligible leaders beyond the in-sync replicas do not exist with one broker.
-func handleDescribeTopicPartitions(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleDescribeTopicPartitions(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.DescribeTopicPartitionsRequest)
 	resp := r.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
 	from := kmsg.NewDescribeTopicPartitionsRequestCursor()
@@ -32,7 +33,7 @@ func handleDescribeTopicPartitions(b *Broker, _ context.Context, _ *conn, req km
 	if r.ResponsePartitionLimit > 0 {
 		left = min(left, int(r.ResponsePartitionLimit))
 	}
-	for _, name := range b.namedTopics(r) {
+	for _, name := range c.namedTopics(r) {
 		if name < from.Topic {
 			continue
 		}
@@ -44,7 +45,7 @@ func handleDescribeTopicPartitions(b *Broker, _ context.Context, _ *conn, req km
 			resp.NextCursor = nextCursor(name, first)
 			break
 		}
-		st, next := b.describeTopicPartitions(name, first, left)
+		st, next := c.describeTopicPartitions(name, first, left)
 		st.ErrorCode = b.metrics.failed(r.Key(), kerr.ErrorForCode(st.ErrorCode))
 		resp.Topics = append(resp.Topics, st)
 		left -= len(st.Partitions)
@@ -63,13 +64,13 @@ func nextCursor(topic string, partition int) *kmsg.DescribeTopicPartitionsRespon
 }
 
 // namedTopics are the names that a request asks for, sorted.
-func (b *Broker) namedTopics(r *kmsg.DescribeTopicPartitionsRequest) []string {
+func (c *conn) namedTopics(r *kmsg.DescribeTopicPartitionsRequest) []string {
 	var names []string
 	for _, rt := range r.Topics {
 		names = append(names, rt.Topic)
 	}
 	if len(names) == 0 {
-		for _, t := range b.topics.all() {
+		for _, t := range c.described() {
 			names = append(names, t.Name)
 		}
 	}
@@ -79,12 +80,13 @@ func (b *Broker) namedTopics(r *kmsg.DescribeTopicPartitionsRequest) []string {
 
 // describeTopicPartitions describes up to limit partitions of a topic from the first
 // one on. It returns the one after them, or 0 if there is none.
-func (b *Broker) describeTopicPartitions(name string, first, limit int) (st kmsg.DescribeTopicPartitionsResponseTopic, next int) {
+func (c *conn) describeTopicPartitions(name string, first, limit int) (st kmsg.DescribeTopicPartitionsResponseTopic, next int) {
 	st = kmsg.NewDescribeTopicPartitionsResponseTopic()
 	st.Topic = &name
 	st.AuthorizedOperations = noAuthorizedOperations
 	st.Partitions = []kmsg.DescribeTopicPartitionsResponseTopicPartition{}
-	t, err := b.find(false, [16]byte{}, name)
+	b := c.b
+	t, err := c.find(acl.Describe, false, [16]byte{}, name)
 	if invalid := catalog.ValidateName(name); invalid != nil {
 		err = invalid
 	}
@@ -93,6 +95,7 @@ func (b *Broker) describeTopicPartitions(name string, first, limit int) (st kmsg
 		return st, 0
 	}
 	st.TopicID, st.IsInternal = t.ID, t.Internal
+	st.AuthorizedOperations = c.operations(acl.Topic, name)
 	nodes := []int32{b.cfg.NodeID}
 	for _, p := range t.partitions[min(first, len(t.partitions)):] {
 		if len(st.Partitions) == limit {

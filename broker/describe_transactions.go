@@ -7,11 +7,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/txn"
 )
 
 // DescribeTransactions: v0
-func handleDescribeTransactions(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleDescribeTransactions(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeTransactionsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeTransactionsResponse)
 	known := map[string]txn.Txn{}
@@ -20,7 +21,10 @@ func handleDescribeTransactions(b *Broker, _ context.Context, _ *conn, kreq kmsg
 		st := kmsg.NewDescribeTransactionsResponseTransactionState()
 		st.TransactionalID = id
 		t, ok := known[id]
-		own := err
+		own := c.authorize(acl.Describe, acl.TransactionalID, id)
+		if own == nil {
+			own = err
+		}
 		if own == nil && !ok {
 			own = fmt.Errorf("%w: %q", kerr.TransactionalIDNotFound, id)
 		}
@@ -29,13 +33,14 @@ func handleDescribeTransactions(b *Broker, _ context.Context, _ *conn, kreq kmsg
 			resp.TransactionStates = append(resp.TransactionStates, st)
 			continue
 		}
-		describeTransaction(&st, t)
+		c.describeTransaction(&st, t)
 		resp.TransactionStates = append(resp.TransactionStates, st)
 	}
 	return resp, nil
 }
 
-func describeTransaction(st *kmsg.DescribeTransactionsResponseTransactionState, t txn.Txn) {
+// describeTransaction leaves out topics that the client may not describe.
+func (c *conn) describeTransaction(st *kmsg.DescribeTransactionsResponseTransactionState, t txn.Txn) {
 	st.State = t.State.String()
 	st.TimeoutMillis = int32(t.Timeout.Milliseconds())
 	st.ProducerID, st.ProducerEpoch = t.ProducerID, t.Epoch
@@ -44,6 +49,9 @@ func describeTransaction(st *kmsg.DescribeTransactionsResponseTransactionState, 
 		st.StartTimestamp = t.Start.UnixMilli()
 	}
 	for _, p := range t.Partitions {
+		if !c.may(acl.Describe, acl.Topic, p.Topic) {
+			continue
+		}
 		if n := len(st.Topics); n == 0 || st.Topics[n-1].Topic != p.Topic {
 			topic := kmsg.NewDescribeTransactionsResponseTransactionStateTopic()
 			topic.Topic = p.Topic

@@ -6,14 +6,20 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // DescribeUserScramCredentials: v0, flexible (KIP-554)
 //
 // Salts and keys are not shown.
-func handleDescribeUserScramCredentials(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleDescribeUserScramCredentials(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.DescribeUserSCRAMCredentialsRequest)
 	resp := r.ResponseKind().(*kmsg.DescribeUserSCRAMCredentialsResponse)
+	if err := c.authorizeCluster(acl.Describe); err != nil {
+		resp.ErrorCode, resp.ErrorMessage = b.metrics.failed(r.Key(), err), errorMessage(err)
+		return resp, nil
+	}
 	names := b.access.Users()
 	if len(r.Users) > 0 {
 		names = nil

@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // ElectLeaders: v0-2
@@ -17,11 +19,15 @@ import (
 // The one broker leads all partitions and is their preferred leader, so no election
 // is ever needed. Asked for all partitions, Kafka names only those where something
 // happened: none.
-func handleElectLeaders(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleElectLeaders(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.ElectLeadersRequest)
 	resp := r.ResponseKind().(*kmsg.ElectLeadersResponse)
 	resp.Topics = []kmsg.ElectLeadersResponseTopic{}
-	if r.ElectionType != 0 && r.ElectionType != 1 {
+	denied := c.authorizeCluster(acl.Alter)
+	if denied != nil {
+		resp.ErrorCode = b.metrics.failed(r.Key(), denied)
+	}
+	if denied == nil && r.ElectionType != 0 && r.ElectionType != 1 {
 		resp.ErrorCode = b.metrics.failed(r.Key(), kerr.InvalidRequest)
 		return resp, nil
 	}
@@ -29,7 +35,10 @@ func handleElectLeaders(b *Broker, _ context.Context, _ *conn, req kmsg.Request)
 		st := kmsg.NewElectLeadersResponseTopic()
 		st.Topic = rt.Topic
 		for _, index := range rt.Partitions {
-			_, err := b.partition(rt.Topic, index)
+			err := denied
+			if err == nil {
+				_, err = b.partition(rt.Topic, index)
+			}
 			if err == nil {
 				err = fmt.Errorf("%w: node %d leads it, and is the only one", kerr.ElectionNotNeeded, b.cfg.NodeID)
 			}

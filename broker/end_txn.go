@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/txn"
 )
 
@@ -17,7 +18,7 @@ import (
 //
 // It is answered when the outcome is durable and, unless a log fails, the markers are
 // written: whoever reads then sees the outcome.
-func handleEndTxn(b *Broker, ctx context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleEndTxn(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.EndTxnRequest)
 	resp := req.ResponseKind().(*kmsg.EndTxnResponse)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
@@ -26,7 +27,11 @@ func handleEndTxn(b *Broker, ctx context.Context, _ *conn, kreq kmsg.Request) (k
 		version = txn.TV2
 	}
 	p := txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}
-	next, err := b.txns.end(ctx, req.TransactionalID, p, req.Commit, version)
+	err := c.authorize(acl.Write, acl.TransactionalID, req.TransactionalID)
+	var next txn.Producer
+	if err == nil {
+		next, err = b.txns.end(ctx, req.TransactionalID, p, req.Commit, version)
+	}
 	if err != nil {
 		resp.ErrorCode = b.metrics.failed(req.Key(), beforeFenced(err, req.Version, 2))
 		return resp, nil

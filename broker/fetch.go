@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/commitlog"
 	"github.com/riffle-stream/riffle/broker/producer"
 	"github.com/riffle-stream/riffle/broker/record"
@@ -111,7 +112,7 @@ func (f *fetch) add(fp fetchPartition) {
 	if n := len(f.partitions); n > 0 && f.partitions[n-1].sameTopic(&fp) && f.partitions[n-1].p != nil {
 		t = f.partitions[n-1].p.topic()
 	} else {
-		t, fp.err = f.b.find(f.r.Version >= 13, fp.id, fp.topic)
+		t, fp.err = f.c.find(acl.Read, f.r.Version >= 13, fp.id, fp.topic)
 	}
 	if fp.err == nil {
 		fp.p, fp.err = t.partition(fp.asked.Partition)

@@ -2,9 +2,12 @@ package broker
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // Types of keys in FindCoordinator.
@@ -34,12 +37,10 @@ func handleFindCoordinator(b *Broker, _ context.Context, c *conn, kreq kmsg.Requ
 	for _, key := range keys {
 		found := kmsg.NewFindCoordinatorResponseCoordinator()
 		found.Key = key
-		if req.CoordinatorType == coordinatorOfGroup || req.CoordinatorType == coordinatorOfTransaction {
-			found.NodeID, found.Host, found.Port = b.cfg.NodeID, host, port
-		} else {
-			reason := "this broker coordinates consumer groups and transactions only"
-			found.NodeID, found.Port = -1, -1
-			found.ErrorCode, found.ErrorMessage = b.metrics.failed(req.Key(), kerr.InvalidRequest), &reason
+		found.NodeID, found.Host, found.Port = b.cfg.NodeID, host, port
+		if err := c.checkCoordinated(req.CoordinatorType, key); err != nil {
+			found.NodeID, found.Host, found.Port = -1, "", -1
+			found.ErrorCode, found.ErrorMessage = b.metrics.failed(req.Key(), err), errorMessage(err)
 		}
 		resp.Coordinators = append(resp.Coordinators, found)
 	}
@@ -49,4 +50,15 @@ func handleFindCoordinator(b *Broker, _ context.Context, c *conn, kreq kmsg.Requ
 		resp.NodeID, resp.Host, resp.Port = only.NodeID, only.Host, only.Port
 	}
 	return resp, nil
+}
+
+// checkCoordinated says why the client has no coordinator for a key.
+func (c *conn) checkCoordinated(kind int8, key string) error {
+	switch kind {
+	case coordinatorOfGroup:
+		return c.authorize(acl.Describe, acl.Group, key)
+	case coordinatorOfTransaction:
+		return c.authorize(acl.Describe, acl.TransactionalID, key)
+	}
+	return fmt.Errorf("%w: this broker coordinates consumer groups and transactions only", kerr.InvalidRequest)
 }

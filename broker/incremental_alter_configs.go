@@ -22,7 +22,7 @@ import (
 // The configs of one resource change together or not at all. APPEND and SUBTRACT
 // are for lists; they start from the default where nothing is set, append nothing
 // twice, and subtract what is not there without an error.
-func handleIncrementalAlterConfigs(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleIncrementalAlterConfigs(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.IncrementalAlterConfigsRequest)
 	resp := r.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
 	named := map[configResource]int{}
@@ -32,7 +32,7 @@ func handleIncrementalAlterConfigs(b *Broker, _ context.Context, _ *conn, req km
 	for i := range r.Resources {
 		rr := &r.Resources[i]
 		res := configResource{rr.ResourceType, rr.ResourceName}
-		err := res.check(b, named[res])
+		err := res.check(c, named[res])
 		if err == nil {
 			err = b.alter(res, r.ValidateOnly, func(configs map[string]string) (map[string]string, error) {
 				return changedConfigs(res.table(), configs, rr)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/catalog"
 	"github.com/riffle-stream/riffle/broker/txn"
 )
@@ -22,10 +23,14 @@ import (
 //
 // With a transactional id the producer before is fenced. If it has a transaction open
 // that is aborted, and the answer is CONCURRENT_TRANSACTIONS: the client comes again.
-func handleInitProducerID(b *Broker, ctx context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleInitProducerID(b *Broker, ctx context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.InitProducerIDRequest)
 	resp := r.ResponseKind().(*kmsg.InitProducerIDResponse)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
+	if err := c.mayProduce(r.TransactionalID); err != nil {
+		resp.ErrorCode = b.metrics.failed(r.Key(), err)
+		return resp, nil
+	}
 	if r.TransactionalID != nil {
 		producer, err := b.txns.init(ctx, *r.TransactionalID, txn.InitRequest{
 			Timeout: time.Duration(r.TransactionTimeoutMillis) * time.Millisecond,
@@ -46,6 +51,18 @@ func handleInitProducerID(b *Broker, ctx context.Context, _ *conn, req kmsg.Requ
 	}
 	resp.ProducerID, resp.ProducerEpoch = id, 0
 	return resp, nil
+}
+
+// mayProduce says why the client may not get a producer id: that takes the permission
+// for its transactional id or, without one, to write to some topic.
+func (c *conn) mayProduce(transactionalID *string) error {
+	switch {
+	case transactionalID != nil:
+		return c.authorize(acl.Write, acl.TransactionalID, *transactionalID)
+	case c.mayWriteSomewhere():
+		return nil
+	}
+	return c.authorizeCluster(acl.IdempotentWrite)
 }
 
 // producerIDBlock is how many ids are reserved by one write to disk.

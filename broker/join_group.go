@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/group"
 )
 
@@ -33,6 +34,10 @@ func handleJoinGroup(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request)
 	resp.MemberID = req.MemberID
 	if req.Group == "" {
 		resp.ErrorCode = b.metrics.failed(req.Key(), kerr.InvalidGroupID)
+		return resp, nil
+	}
+	if err := c.authorize(acl.Read, acl.Group, req.Group); err != nil {
+		resp.ErrorCode = b.metrics.failed(req.Key(), err)
 		return resp, nil
 	}
 	if req.Reason != nil && *req.Reason != "" {

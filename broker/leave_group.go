@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/group"
 )
 
@@ -16,11 +17,15 @@ import (
 //   - v3: many members, static ones by instance id; each has an error (KIP-345)
 //   - v4: flexible
 //   - v5: reason, which is logged (KIP-800)
-func handleLeaveGroup(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleLeaveGroup(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.LeaveGroupRequest)
 	resp := req.ResponseKind().(*kmsg.LeaveGroupResponse)
 	if req.Group == "" {
 		resp.ErrorCode = b.metrics.failed(req.Key(), kerr.InvalidGroupID)
+		return resp, nil
+	}
+	if err := c.authorize(acl.Read, acl.Group, req.Group); err != nil {
+		resp.ErrorCode = b.metrics.failed(req.Key(), err)
 		return resp, nil
 	}
 	members := req.Members

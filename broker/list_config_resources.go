@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // ListConfigResources: v0-1
@@ -16,10 +18,14 @@ import (
 //   - v1: the types that are asked for, or all
 //
 // Topics and the broker have configs, and those groups for which some were set.
-func handleListConfigResources(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleListConfigResources(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.ListConfigResourcesRequest)
 	resp := r.ResponseKind().(*kmsg.ListConfigResourcesResponse)
 	resp.ConfigResources = []kmsg.ListConfigResourcesResponseConfigResource{}
+	if err := c.authorizeCluster(acl.DescribeConfigs); err != nil {
+		resp.ErrorCode = b.metrics.failed(r.Key(), err)
+		return resp, nil
+	}
 	if r.Version == 0 {
 		return resp, nil
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // ListGroups: v0-5
@@ -14,10 +16,16 @@ import (
 //   - v3: flexible
 //   - v4: filter by state; state in the response (KIP-518)
 //   - v5: filter by type; type in the response (KIP-848)
-func handleListGroups(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+//
+// Who may not describe the cluster sees the groups that it may describe.
+func handleListGroups(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.ListGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
+	all := c.may(acl.Describe, acl.Cluster, acl.ClusterName)
 	err := b.groups.forEach(func(g *coordinated) {
+		if !all && !c.may(acl.Describe, acl.Group, g.mu.ID()) {
+			return
+		}
 		sg := kmsg.NewListGroupsResponseGroup()
 		sg.Group, sg.ProtocolType = g.mu.ID(), g.protocolType()
 		sg.GroupState, sg.GroupType = g.state(), g.kind()

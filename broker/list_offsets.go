@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // The timestamps of ListOffsets that are none, and the version each came with.
@@ -30,7 +32,7 @@ const (
 // Nothing is tiered: the earliest local offset is the earliest one, and -5 and -6
 // find nothing. In a compressed batch, which is not unpacked, a time finds the
 // batch's first record, which may be earlier than the time; Kafka unpacks it.
-func handleListOffsets(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleListOffsets(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.ListOffsetsRequest)
 	resp := r.ResponseKind().(*kmsg.ListOffsetsResponse)
 	type place struct {
@@ -53,7 +55,7 @@ func handleListOffsets(b *Broker, _ context.Context, _ *conn, req kmsg.Request) 
 			if asked[place{rt.Topic, rp.Partition}] > 1 {
 				err = fmt.Errorf("%w: partition %d of %q is named more than once", kerr.InvalidRequest, rp.Partition, rt.Topic)
 			} else {
-				err = b.listOffset(r, rt.Topic, &rp, &sp)
+				err = c.listOffset(r, rt.Topic, &rp, &sp)
 			}
 			if err != nil {
 				sp.ErrorCode = b.metrics.failed(r.Key(), err)
@@ -68,8 +70,8 @@ func handleListOffsets(b *Broker, _ context.Context, _ *conn, req kmsg.Request) 
 
 // listOffset fills in one answer. What is not found keeps the defaults, -1, and is
 // no error.
-func (b *Broker) listOffset(r *kmsg.ListOffsetsRequest, topic string, rp *kmsg.ListOffsetsRequestTopicPartition, sp *kmsg.ListOffsetsResponseTopicPartition) error {
-	p, err := b.partition(topic, rp.Partition)
+func (c *conn) listOffset(r *kmsg.ListOffsetsRequest, topic string, rp *kmsg.ListOffsetsRequestTopicPartition, sp *kmsg.ListOffsetsResponseTopicPartition) error {
+	p, err := c.partition(acl.Describe, topic, rp.Partition)
 	if err != nil {
 		return err
 	}

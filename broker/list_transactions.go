@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/txn"
 )
 
@@ -17,7 +18,7 @@ import (
 //
 //   - v1: only those that have been open for longer than a time (KIP-994)
 //   - v2: only those whose transactional id matches a pattern, wholly (KIP-1152)
-func handleListTransactions(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleListTransactions(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.ListTransactionsRequest)
 	resp := req.ResponseKind().(*kmsg.ListTransactionsResponse)
 	resp.TransactionStates = []kmsg.ListTransactionsResponseTransactionState{}
@@ -44,7 +45,8 @@ func handleListTransactions(b *Broker, _ context.Context, _ *conn, kreq kmsg.Req
 		case len(req.StateFilters) > 0 && !states[t.State],
 			len(req.ProducerIDFilters) > 0 && !slices.Contains(req.ProducerIDFilters, t.ProducerID),
 			req.Version >= 1 && longer >= 0 && (t.State != txn.Ongoing && !t.Preparing() || now.Sub(t.Start) <= longer),
-			!pattern.MatchString(t.ID):
+			!pattern.MatchString(t.ID),
+			!c.may(acl.Describe, acl.TransactionalID, t.ID):
 			return
 		}
 		st := kmsg.NewListTransactionsResponseTransactionState()

@@ -2,16 +2,18 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/catalog"
 )
 
-// noAuthorizedOperations is what is answered where the operations that a client may
-// do were not asked for, or nothing is authorised.
+// noAuthorizedOperations is what is answered where nobody asked for the operations that
+// a client may do.
 const noAuthorizedOperations = -1 << 31
 
 // Metadata: v0-13
@@ -22,13 +24,16 @@ const noAuthorizedOperations = -1 << 31
 //   - v4: AllowAutoTopicCreation; before, it is allowed
 //   - v5: offline replicas
 //   - v7: leader epoch
-//   - v8: authorized operations (v8-10 of the cluster): not reported
+//   - v8: authorized operations (v8-10 of the cluster)
 //   - v9: flexible
 //   - v10: topic ids; v12: topics can be asked for by id
 //   - v13: a top-level error: not used
 //
 // The one broker is the controller, and leader and only replica of all partitions,
 // at the address that the listener of the connection advertises.
+//
+// Of all topics those are left out that the client may not describe; asked for by name
+// they are TOPIC_AUTHORIZATION_FAILED, whether they are there or not.
 func handleMetadata(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.MetadataRequest)
 	resp := r.ResponseKind().(*kmsg.MetadataResponse)
@@ -40,10 +45,14 @@ func handleMetadata(b *Broker, _ context.Context, c *conn, req kmsg.Request) (km
 	id := b.catalog.ClusterID()
 	resp.ClusterID = &id
 	resp.ControllerID = b.cfg.NodeID
+	resp.AuthorizedOperations = noAuthorizedOperations
+	if r.IncludeClusterAuthorizedOperations {
+		resp.AuthorizedOperations = c.clusterOperations()
+	}
 
 	if r.Topics == nil || r.Version == 0 && len(r.Topics) == 0 {
-		for _, t := range b.topics.all() {
-			resp.Topics = append(resp.Topics, b.topicMetadata(t))
+		for _, t := range c.described() {
+			resp.Topics = append(resp.Topics, c.topicMetadata(r, t))
 		}
 		return resp, nil
 	}
@@ -60,29 +69,34 @@ func handleMetadata(b *Broker, _ context.Context, c *conn, req kmsg.Request) (km
 			resp.Topics = append(resp.Topics, st)
 			continue
 		}
-		t, err := b.findOrCreate(byID, asked.TopicID, name, autoCreate)
+		t, err := c.findOrCreate(byID, asked.TopicID, name, autoCreate)
 		if err != nil {
-			resp.Topics = append(resp.Topics, failedTopic(asked, b.metrics.failed(r.Key(), err)))
+			st := failedTopic(asked, b.metrics.failed(r.Key(), err))
+			resp.Topics = append(resp.Topics, st)
 			continue
 		}
 		if !seen[t.Name] {
 			seen[t.Name] = true
-			resp.Topics = append(resp.Topics, b.topicMetadata(t))
+			resp.Topics = append(resp.Topics, c.topicMetadata(r, t))
 		}
 	}
 	return resp, nil
 }
 
 // findOrCreate is find, which makes a topic that is asked for by name.
-func (b *Broker) findOrCreate(byID bool, id [16]byte, name string, create bool) (*topic, error) {
-	t, err := b.find(byID, id, name)
-	if err == nil || byID {
+func (c *conn) findOrCreate(byID bool, id [16]byte, name string, create bool) (*topic, error) {
+	b := c.b
+	t, err := c.find(acl.Describe, byID, id, name)
+	if err == nil || byID || errors.Is(err, kerr.TopicAuthorizationFailed) {
 		return t, err
 	}
 	if err := catalog.ValidateName(name); err != nil {
 		return nil, err
 	}
 	if !create {
+		return nil, err
+	}
+	if err := c.mayCreate(name); err != nil {
 		return nil, err
 	}
 	created, cerr := b.topics.create(name, b.cfg.DefaultPartitions, nil)
@@ -105,17 +119,20 @@ func failedTopic(asked kmsg.MetadataRequestTopic, code int16) kmsg.MetadataRespo
 	return st
 }
 
-func (b *Broker) topicMetadata(t *topic) kmsg.MetadataResponseTopic {
+func (c *conn) topicMetadata(r *kmsg.MetadataRequest, t *topic) kmsg.MetadataResponseTopic {
 	st := kmsg.NewMetadataResponseTopic()
 	st.Topic = &t.Name
 	st.TopicID = t.ID
 	st.IsInternal = t.Internal
 	st.AuthorizedOperations = noAuthorizedOperations
-	nodes := []int32{b.cfg.NodeID}
+	if r.IncludeTopicAuthorizedOperations {
+		st.AuthorizedOperations = c.operations(acl.Topic, t.Name)
+	}
+	nodes := []int32{c.b.cfg.NodeID}
 	for _, p := range t.partitions {
 		sp := kmsg.NewMetadataResponseTopicPartition()
 		sp.Partition = p.index
-		sp.Leader = b.cfg.NodeID
+		sp.Leader = c.b.cfg.NodeID
 		sp.LeaderEpoch = p.log.LeaderEpoch()
 		sp.Replicas = nodes
 		sp.ISR = nodes

@@ -3,10 +3,12 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/group"
 )
 
@@ -24,13 +26,13 @@ import (
 //
 // It is answered when the offsets are as durable as __consumer_offsets is. The
 // number of a partition is checked, which Kafka does not do.
-func handleOffsetCommit(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleOffsetCommit(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.OffsetCommitRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 
 	var offsets []offsetCommit
 	for _, rt := range req.Topics {
-		t, err := b.find(req.Version >= 10, rt.TopicID, rt.Topic)
+		t, err := c.find(acl.Read, req.Version >= 10, rt.TopicID, rt.Topic)
 		for _, rp := range rt.Partitions {
 			offsets = append(offsets, newOffsetCommit(t, err, rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata))
 		}
@@ -39,7 +41,10 @@ func handleOffsetCommit(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request
 		MemberID: req.MemberID, InstanceID: orEmpty(req.InstanceID), Generation: req.Generation,
 		KnowsEpochs: req.Version >= 9,
 	}
-	err := b.groups.commit(req.Group, r, offsets)
+	err := c.authorize(acl.Read, acl.Group, req.Group)
+	if err == nil && !allFailed(offsets) {
+		err = b.groups.commit(req.Group, r, offsets)
+	}
 	if errors.Is(err, errNoGroup) && req.Version < 9 {
 		err = kerr.IllegalGeneration
 	}
@@ -61,6 +66,11 @@ func handleOffsetCommit(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request
 		resp.Topics = append(resp.Topics, st)
 	}
 	return resp, nil
+}
+
+// allFailed reports whether nothing is left to commit: the group is not touched then.
+func allFailed(offsets []offsetCommit) bool {
+	return len(offsets) > 0 && !slices.ContainsFunc(offsets, func(o offsetCommit) bool { return o.err == nil })
 }
 
 // newOffsetCommit is one partition of a request that commits offsets, in a

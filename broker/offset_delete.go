@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/group"
 )
 
@@ -13,17 +14,20 @@ import (
 // Offsets of topics that a member subscribes to stay (GROUP_SUBSCRIBED_TO_TOPIC). A
 // group with members that are not consumers keeps all (NON_EMPTY_GROUP). Deleting
 // what is not there is no error (KIP-496).
-func handleOffsetDelete(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleOffsetDelete(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.OffsetDeleteRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetDeleteResponse)
 	var deletions []offsetDeletion
 	for _, rt := range req.Topics {
-		_, err := b.find(false, [16]byte{}, rt.Topic)
+		_, err := c.find(acl.Read, false, [16]byte{}, rt.Topic)
 		for _, rp := range rt.Partitions {
 			deletions = append(deletions, offsetDeletion{group.Place{Topic: rt.Topic, Partition: rp.Partition}, err})
 		}
 	}
-	err := b.groups.deleteOffsets(req.Group, deletions)
+	err := c.authorize(acl.Delete, acl.Group, req.Group)
+	if err == nil {
+		err = b.groups.deleteOffsets(req.Group, deletions)
+	}
 	if resp.ErrorCode = b.metrics.failed(req.Key(), err); err != nil {
 		return resp, nil
 	}

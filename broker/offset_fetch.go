@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/group"
 )
 
@@ -24,12 +25,12 @@ import (
 //
 // A partition without a committed offset, also of a group that is not there, has
 // offset -1 and no error.
-func handleOffsetFetch(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleOffsetFetch(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.OffsetFetchRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version >= 8 {
 		for _, rg := range req.Groups {
-			resp.Groups = append(resp.Groups, b.fetchOffsets(req.Version, rg, req.RequireStable))
+			resp.Groups = append(resp.Groups, c.fetchOffsets(req.Version, rg, req.RequireStable))
 		}
 		return resp, nil
 	}
@@ -44,7 +45,7 @@ func handleOffsetFetch(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request)
 		rt.Topic, rt.Partitions = t.Topic, t.Partitions
 		rg.Topics = append(rg.Topics, rt)
 	}
-	fetched := b.fetchOffsets(req.Version, rg, req.RequireStable)
+	fetched := c.fetchOffsets(req.Version, rg, req.RequireStable)
 	resp.ErrorCode = fetched.ErrorCode
 	for _, t := range fetched.Topics {
 		st := kmsg.NewOffsetFetchResponseTopic()
@@ -61,30 +62,37 @@ func handleOffsetFetch(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request)
 }
 
 // fetchOffsets answers for one group.
-func (b *Broker) fetchOffsets(version int16, rg kmsg.OffsetFetchRequestGroup, stable bool) kmsg.OffsetFetchResponseGroup {
+func (c *conn) fetchOffsets(version int16, rg kmsg.OffsetFetchRequestGroup, stable bool) kmsg.OffsetFetchResponseGroup {
 	sg := kmsg.NewOffsetFetchResponseGroup()
 	sg.Group = rg.Group
+	b := c.b
 	fetch := func(g *group.Group) {
 		switch {
 		case rg.Topics != nil:
 			for _, rt := range rg.Topics {
-				sg.Topics = append(sg.Topics, b.fetchTopic(version, g, rt, stable))
+				sg.Topics = append(sg.Topics, c.fetchTopic(version, g, rt, stable))
 			}
 		case g != nil:
 			for _, topic := range g.Topics() {
+				if !c.may(acl.Describe, acl.Topic, topic) {
+					continue
+				}
 				if st := b.fetchWholeTopic(g, topic, stable); len(st.Partitions) > 0 {
 					sg.Topics = append(sg.Topics, st)
 				}
 			}
 		}
 	}
-	err := b.groups.view(rg.Group, func(g *coordinated) error {
-		if err := g.checkFetch(orEmpty(rg.MemberID), rg.MemberEpoch); err != nil {
-			return err
-		}
-		fetch(g.mu.Group)
-		return nil
-	})
+	err := c.authorize(acl.Describe, acl.Group, rg.Group)
+	if err == nil {
+		err = b.groups.view(rg.Group, func(g *coordinated) error {
+			if err := g.checkFetch(orEmpty(rg.MemberID), rg.MemberEpoch); err != nil {
+				return err
+			}
+			fetch(g.mu.Group)
+			return nil
+		})
+	}
 	if errors.Is(err, errNoGroup) {
 		fetch(nil)
 		return sg
@@ -104,28 +112,29 @@ func (b *Broker) fetchOffsets(version int16, rg kmsg.OffsetFetchRequestGroup, st
 }
 
 // fetchTopic answers for the partitions that a request names; g may be nil.
-func (b *Broker) fetchTopic(version int16, g *group.Group, rt kmsg.OffsetFetchRequestGroupTopic, stable bool) kmsg.OffsetFetchResponseGroupTopic {
+func (c *conn) fetchTopic(version int16, g *group.Group, rt kmsg.OffsetFetchRequestGroupTopic, stable bool) kmsg.OffsetFetchResponseGroupTopic {
 	st := kmsg.NewOffsetFetchResponseGroupTopic()
 	st.Topic, st.TopicID = rt.Topic, rt.TopicID
-	name, code := rt.Topic, int16(0)
+	b := c.b
+	name, err := rt.Topic, c.authorize(acl.Describe, acl.Topic, rt.Topic)
 	if version >= 10 {
-		if t, ok := b.topics.lookupID(rt.TopicID); ok {
+		var t *topic
+		if t, err = c.find(acl.Describe, true, rt.TopicID, ""); err == nil {
 			name = t.Name
-		} else {
-			code = b.metrics.failed(int16(kmsg.OffsetFetch), kerr.UnknownTopicID)
 		}
 	}
+	code := b.metrics.failed(int16(kmsg.OffsetFetch), err)
 	for _, partition := range rt.Partitions {
-		var c group.Committed
+		var committed group.Committed
 		found := false
 		if code == 0 && stable && g != nil && g.HasPending(name, partition) {
 			st.Partitions = append(st.Partitions, b.unstablePartition(partition))
 			continue
 		}
 		if g != nil && code == 0 {
-			c, found = b.groups.committed(g, name, partition)
+			committed, found = b.groups.committed(g, name, partition)
 		}
-		sp := fetchedPartition(partition, c, found)
+		sp := fetchedPartition(partition, committed, found)
 		sp.ErrorCode = code
 		st.Partitions = append(st.Partitions, sp)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/riffle-stream/riffle/broker/acl"
 )
 
 // OffsetForLeaderEpoch: v2-4
@@ -17,7 +19,7 @@ import (
 // behind the end of the epoch that it read last has read what a crash took back, which
 // can happen with riffle.flush=os only. An epoch that has not come has no end, as in
 // Kafka.
-func handleOffsetForLeaderEpoch(b *Broker, _ context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleOffsetForLeaderEpoch(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.OffsetForLeaderEpochRequest)
 	resp := r.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
 	for _, rt := range r.Topics {
@@ -26,7 +28,7 @@ func handleOffsetForLeaderEpoch(b *Broker, _ context.Context, _ *conn, req kmsg.
 		for _, rp := range rt.Partitions {
 			sp := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 			sp.Partition = rp.Partition
-			if err := b.epochEnd(rt.Topic, &rp, &sp); err != nil {
+			if err := c.epochEnd(rt.Topic, &rp, &sp); err != nil {
 				sp.ErrorCode = b.metrics.failed(r.Key(), err)
 			}
 			st.Partitions = append(st.Partitions, sp)
@@ -37,8 +39,8 @@ func handleOffsetForLeaderEpoch(b *Broker, _ context.Context, _ *conn, req kmsg.
 }
 
 // epochEnd fills in one answer. An epoch that is not known keeps the defaults, -1.
-func (b *Broker) epochEnd(topic string, rp *kmsg.OffsetForLeaderEpochRequestTopicPartition, sp *kmsg.OffsetForLeaderEpochResponseTopicPartition) error {
-	p, err := b.partition(topic, rp.Partition)
+func (c *conn) epochEnd(topic string, rp *kmsg.OffsetForLeaderEpochRequestTopicPartition, sp *kmsg.OffsetForLeaderEpochResponseTopicPartition) error {
+	p, err := c.partition(acl.Describe, topic, rp.Partition)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/record"
 )
 
@@ -33,12 +34,12 @@ import (
 //
 // A transactional batch is appended only while its transaction is open and has the
 // partition: a late one would stay undecided for ever (KIP-890).
-func handleProduce(b *Broker, ctx context.Context, _ *conn, req kmsg.Request) (kmsg.Response, error) {
+func handleProduce(b *Broker, ctx context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.ProduceRequest)
 	resp := &produceResponse{
 		ProduceResponse: r.ResponseKind().(*kmsg.ProduceResponse),
 		b:               b, acks: r.Acks,
-		txn: b.openTransaction(ctx, r),
+		txn: c.openTransaction(ctx, r),
 	}
 	defer resp.txn.release()
 	for i := range r.Topics {
@@ -46,7 +47,7 @@ func handleProduce(b *Broker, ctx context.Context, _ *conn, req kmsg.Request) (k
 		st := kmsg.NewProduceResponseTopic()
 		st.Topic, st.TopicID = rt.Topic, rt.TopicID
 		st.Partitions = make([]kmsg.ProduceResponseTopicPartition, 0, len(rt.Partitions))
-		t, err := b.producedTopic(r, rt)
+		t, err := c.producedTopic(r, rt)
 		for j := range rt.Partitions {
 			sp := kmsg.NewProduceResponseTopicPartition()
 			sp.Partition = rt.Partitions[j].Partition
@@ -65,14 +66,14 @@ func handleProduce(b *Broker, ctx context.Context, _ *conn, req kmsg.Request) (k
 }
 
 // producedTopic finds the topic and checks what concerns all its partitions.
-func (b *Broker) producedTopic(r *kmsg.ProduceRequest, rt *kmsg.ProduceRequestTopic) (*topic, error) {
+func (c *conn) producedTopic(r *kmsg.ProduceRequest, rt *kmsg.ProduceRequestTopic) (*topic, error) {
 	switch {
 	case r.Version < 3:
 		return nil, kerr.UnsupportedVersion
 	case r.Acks < -1 || r.Acks > 1:
 		return nil, fmt.Errorf("%w: acks is %d, want -1, 0 or 1", kerr.InvalidRequiredAcks, r.Acks)
 	}
-	t, err := b.find(r.Version >= 13, rt.TopicID, rt.Topic)
+	t, err := c.find(acl.Write, r.Version >= 13, rt.TopicID, rt.Topic)
 	switch {
 	case err != nil:
 		return nil, err

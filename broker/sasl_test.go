@@ -29,6 +29,7 @@ func secured(c *broker.Config) {
 	c.SASL.Users = []broker.User{{alice, alicesPassword}, {bob, bobsPassword}}
 	c.SASL.Iterations = scram.MinIterations
 	c.SASL.FailureDelay = 1
+	c.Authorization.SuperUsers = []string{"User:" + alice}
 }
 
 // overBothSecured runs a test on a secured broker over TCP and in memory.

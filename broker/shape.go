@@ -133,6 +133,9 @@ var shapes = map[int16]shape{
 	int16(kmsg.DescribeProducers):    shapeOf(list(one(str), values(i32))),
 	int16(kmsg.DescribeTransactions): shapeOf(values(str)),
 	int16(kmsg.ListTransactions):     shapeOf(values(str), values(i64), since(1, one(i64)), since(2, one(str))),
+	int16(kmsg.DescribeACLs):         shapeOf(one(i8), one(str), one(i8), one(str), one(str), one(i8), one(i8)),
+	int16(kmsg.CreateACLs):           shapeOf(list(one(i8), one(str), one(i8), one(str), one(str), one(i8), one(i8))),
+	int16(kmsg.DeleteACLs):           shapeOf(list(one(i8), one(str), one(i8), one(str), one(str), one(i8), one(i8))),
 	int16(kmsg.DescribeConfigs): shapeOf(
 		list(one(i8), one(str), values(str)), one(i8), since(3, one(i8))),
 	int16(kmsg.AlterConfigs): shapeOf(

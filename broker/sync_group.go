@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/group"
 )
 
@@ -15,10 +16,14 @@ import (
 //   - v3: instance id (KIP-345)
 //   - v4: flexible
 //   - v5: protocol type and name, mandatory in the request (KIP-559)
-func handleSyncGroup(b *Broker, ctx context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleSyncGroup(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.SyncGroupRequest)
 	resp := req.ResponseKind().(*kmsg.SyncGroupResponse)
 	resp.MemberAssignment = []byte{}
+	if err := c.authorize(acl.Read, acl.Group, req.Group); err != nil {
+		resp.ErrorCode = b.metrics.failed(req.Key(), err)
+		return resp, nil
+	}
 	switch {
 	case req.Group == "":
 		resp.ErrorCode = b.metrics.failed(req.Key(), kerr.InvalidGroupID)

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/record"
 	"github.com/riffle-stream/riffle/broker/txn"
 )
@@ -30,11 +31,15 @@ type producing struct {
 
 // openTransaction takes the turn of the request's transactional id and, with TV2, adds
 // the partitions. It returns nil for a request without one.
-func (b *Broker) openTransaction(ctx context.Context, r *kmsg.ProduceRequest) *producing {
+func (c *conn) openTransaction(ctx context.Context, r *kmsg.ProduceRequest) *producing {
 	if r.TransactionID == nil {
 		return nil
 	}
+	b := c.b
 	held := &producing{ts: b.txns, version: r.Version}
+	if held.err = c.authorize(acl.Write, acl.TransactionalID, *r.TransactionID); held.err != nil {
+		return held
+	}
 	x, err := b.txns.lock(ctx, *r.TransactionID, false)
 	if err != nil {
 		held.err = held.translate(err)
@@ -48,7 +53,7 @@ func (b *Broker) openTransaction(ctx context.Context, r *kmsg.ProduceRequest) *p
 	var partitions []txn.Partition
 	for i := range r.Topics {
 		rt := &r.Topics[i]
-		t, err := b.producedTopic(r, rt)
+		t, err := c.producedTopic(r, rt)
 		if err != nil {
 			continue // said when it is its turn
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/group"
 	"github.com/riffle-stream/riffle/broker/group/consumer"
 	"github.com/riffle-stream/riffle/broker/txn"
@@ -25,17 +26,23 @@ import (
 //     ILLEGAL_GENERATION), STALE_MEMBER_EPOCH likewise (KIP-1319)
 //
 // The offsets count when the transaction is committed.
-func handleTxnOffsetCommit(b *Broker, ctx context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleTxnOffsetCommit(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.TxnOffsetCommitRequest)
 	resp := req.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
 	var offsets []offsetCommit
 	for _, rt := range req.Topics {
-		t, err := b.find(req.Version >= 6, rt.TopicID, rt.Topic)
+		t, err := c.find(acl.Read, req.Version >= 6, rt.TopicID, rt.Topic)
 		for _, rp := range rt.Partitions {
 			offsets = append(offsets, newOffsetCommit(t, err, rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata))
 		}
 	}
-	err := b.commitOffsetsInTransaction(ctx, req, offsets)
+	err := c.authorize(acl.Write, acl.TransactionalID, req.TransactionalID)
+	if err == nil {
+		err = c.authorize(acl.Read, acl.Group, req.Group)
+	}
+	if err == nil && !allFailed(offsets) {
+		err = b.commitOffsetsInTransaction(ctx, req, offsets)
+	}
 	for _, rt := range req.Topics {
 		st := kmsg.NewTxnOffsetCommitResponseTopic()
 		st.Topic, st.TopicID = rt.Topic, rt.TopicID

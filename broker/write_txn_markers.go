@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/producer"
 	"github.com/riffle-stream/riffle/broker/txn"
 )
@@ -18,7 +19,7 @@ import (
 //
 // Our coordinator does not send it. An administrator ends a transaction by it whose
 // coordinator has forgotten it.
-func handleWriteTxnMarkers(b *Broker, _ context.Context, _ *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleWriteTxnMarkers(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.WriteTxnMarkersRequest)
 	resp := req.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
 	for _, rm := range req.Markers {
@@ -34,7 +35,7 @@ func handleWriteTxnMarkers(b *Broker, _ context.Context, _ *conn, kreq kmsg.Requ
 			for _, index := range rt.Partitions {
 				sp := kmsg.NewWriteTxnMarkersResponseMarkerTopicPartition()
 				sp.Partition = index
-				sp.ErrorCode = b.metrics.failed(req.Key(), b.writeForeignMarker(rt.Topic, index, m))
+				sp.ErrorCode = b.metrics.failed(req.Key(), c.writeForeignMarker(rt.Topic, index, m))
 				st.Partitions = append(st.Partitions, sp)
 			}
 			sm.Topics = append(sm.Topics, st)
@@ -45,7 +46,13 @@ func handleWriteTxnMarkers(b *Broker, _ context.Context, _ *conn, kreq kmsg.Requ
 }
 
 // writeForeignMarker writes a marker that is not our coordinator's: it may not fit.
-func (b *Broker) writeForeignMarker(topic string, index int32, m producer.Marker) error {
+func (c *conn) writeForeignMarker(topic string, index int32, m producer.Marker) error {
+	b := c.b
+	if !c.may(acl.Alter, acl.Cluster, acl.ClusterName) {
+		if err := c.authorizeCluster(acl.ClusterAction); err != nil {
+			return err
+		}
+	}
 	p, err := b.partition(topic, index)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/scram"
 	"github.com/riffle-stream/riffle/broker/statefile"
 )
@@ -15,7 +16,7 @@ import (
 var fileSpec = statefile.Spec{
 	Name: "access", Kind: "access file", Magic: "riffle-access", Version: 1,
 	MaxBytes: 64 << 20, // far more than all limits together
-	Restore:  "restore it from a backup, or remove it: then there are no users but those that the configuration makes",
+	Restore:  "restore it from a backup, or remove it: then there are no ACLs, and no users but those that the configuration makes",
 }
 
 type fileCredential struct {
@@ -31,8 +32,19 @@ type fileUser struct {
 	Credentials []fileCredential `json:"credentials"`
 }
 
+type fileACL struct {
+	Type       acl.ResourceType `json:"type"`
+	Name       string           `json:"name"`
+	Pattern    acl.Pattern      `json:"pattern"`
+	Principal  string           `json:"principal"`
+	Host       string           `json:"host"`
+	Operation  acl.Operation    `json:"operation"`
+	Permission acl.Permission   `json:"permission"`
+}
+
 type fileBody struct {
 	Users []fileUser `json:"users,omitempty"`
+	ACLs  []fileACL  `json:"acls,omitempty"`
 }
 
 // encode returns the body of the file. Equal states have equal bytes.
@@ -45,6 +57,9 @@ func encode(st *state) ([]byte, error) {
 			fu.Credentials = append(fu.Credentials, fileCredential{m.String(), v.Iterations, v.Salt, v.StoredKey, v.ServerKey})
 		}
 		body.Users = append(body.Users, fu)
+	}
+	for _, b := range st.acls.Bindings() {
+		body.ACLs = append(body.ACLs, fileACL(b))
 	}
 	text, err := json.Marshal(body, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {
@@ -84,5 +99,17 @@ func decode(text []byte) (*state, error) {
 	if len(st.users) > MaxUsers {
 		return nil, fmt.Errorf("%w: %d users", ErrTooMany, len(st.users))
 	}
+	var bindings []acl.Binding
+	for _, a := range body.ACLs {
+		b := acl.Binding(a)
+		if err := b.Validate(); err != nil {
+			return nil, err
+		}
+		bindings = append(bindings, b)
+	}
+	if len(bindings) > MaxACLs {
+		return nil, fmt.Errorf("%w: %d ACLs", ErrTooMany, len(bindings))
+	}
+	st.acls = acl.NewSet(bindings)
 	return st, nil
 }

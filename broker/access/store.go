@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/scram"
 	"github.com/riffle-stream/riffle/broker/statefile"
 	"github.com/riffle-stream/riffle/internal/vfs"
@@ -14,7 +15,7 @@ import (
 // again.
 var ErrFenced = statefile.ErrFenced
 
-// Store is the users of one broker. It is safe for concurrent use.
+// Store is the users and ACLs of one broker. It is safe for concurrent use.
 type Store struct {
 	current atomic.Pointer[state] // immutable; replaced under mu
 
@@ -25,13 +26,14 @@ type Store struct {
 // state is what the file holds.
 type state struct {
 	users map[string]user
+	acls  *acl.Set
 }
 
 // user is the verifiers of one user, by mechanism.
 type user map[scram.Mechanism]scram.Verifier
 
 func newState() *state {
-	return &state{users: map[string]user{}}
+	return &state{users: map[string]user{}, acls: acl.NewSet(nil)}
 }
 
 // Open reads the store of the broker whose directory is fsys. A directory without

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/scram"
 	"github.com/riffle-stream/riffle/broker/statefile"
 	"github.com/riffle-stream/riffle/internal/vfs"
@@ -83,6 +84,41 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+var readOrders = acl.Binding{
+	Type: acl.Topic, Name: "orders", Pattern: acl.Prefixed, Principal: acl.User("alice"), Host: "*", Operation: acl.Read, Permission: acl.Allow,
+}
+
+func TestACLs(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	s := open(t, mem)
+	write := readOrders
+	write.Operation, write.Permission = acl.Write, acl.Deny
+	if err := errors.Join(s.AddACLs(readOrders, write), s.AddACLs(readOrders)); err != nil {
+		t.Fatal(err)
+	}
+	mem = mem.CrashClone(0, rand.New(rand.NewPCG(1, 1)))
+	s = open(t, mem)
+	if diff := cmp.Diff([]acl.Binding{readOrders, write}, s.ACLs().Bindings()); diff != "" {
+		t.Errorf("after a crash (-want +got):\n%s", diff)
+	}
+	bad := readOrders
+	bad.Type = acl.Cluster
+	if err := s.AddACLs(write, bad); err == nil {
+		t.Error("a binding that means nothing was taken")
+	}
+	all := acl.Filter{Type: acl.AnyType, Pattern: acl.AnyPattern, Operation: acl.AnyOperation, Permission: acl.AnyPermission}
+	writes := all
+	writes.Operation = acl.Write
+	deleted, err := s.DeleteACLs(writes, all, writes)
+	if diff := cmp.Diff([][]acl.Binding{{write}, {readOrders, write}, {write}}, deleted); err != nil || diff != "" {
+		t.Errorf("deleted: %v (-want +got):\n%s", err, diff)
+	}
+	if left := open(t, mem).ACLs().Bindings(); len(left) != 0 || len(s.ACLs().Bindings()) != 0 {
+		t.Errorf("left: %v, on disk %v", s.ACLs().Bindings(), left)
+	}
+}
+
 // The machine may lose power at any operation: the store then holds what it held
 // before the change or after it.
 func TestCrashes(t *testing.T) {
@@ -150,6 +186,7 @@ func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	st := newState()
 	st.users["alice"] = user{scram.SHA256: verifier(t, scram.SHA256, "p")}
+	st.acls = acl.NewSet([]acl.Binding{readOrders})
 	body, err := encode(st)
 	if err != nil {
 		t.Fatal(err)
@@ -185,8 +222,12 @@ func TestOpenRefuses(t *testing.T) {
 	refuse("iterations", edit("4096", "1"), "iterations out of range")
 	refuse("no name", edit("alice", ""), "bad user name")
 	refuse("unknown member", edit(`"users"`, `"usurpers"`), "unknown object member")
+	refuse("operation", edit("Read", "Reed"), `no operation "Reed"`)
+	refuse("binding that means nothing", edit(`"Topic"`, `"Cluster"`), "a Cluster has no operation Read")
 	refuse("later format", []byte(strings.Replace(string(good), " 1 ", " 2 ", 1)), "format version 2")
 }
+
+func sameACLs(a, b *acl.Set) bool { return slices.Equal(a.Bindings(), b.Bindings()) }
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"users":[{"name":"a","credentials":[{"mechanism":"SCRAM-SHA-256","iterations":4096,"salt":"c2FsdA==","storedKey":"","serverKey":""}]}]}`))
@@ -203,7 +244,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(st, back, cmp.AllowUnexported(state{})); diff != "" {
+		if diff := cmp.Diff(st, back, cmp.AllowUnexported(state{}), cmp.Comparer(sameACLs)); diff != "" {
 			t.Errorf("written and read again (-want +got):\n%s", diff)
 		}
 	})

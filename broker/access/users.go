@@ -107,5 +107,7 @@ func (s *Store) change(apply func(*state) error) error {
 }
 
 func (st *state) clone() *state {
-	return &state{users: maps.Clone(st.users)}
+	c := *st
+	c.users = maps.Clone(st.users)
+	return &c
 }

@@ -29,6 +29,7 @@ func TestCommandsLogIn(t *testing.T) {
 		c.TLS.CertFile, c.TLS.KeyFile = ca.Issue(pkix.Name{CommonName: "broker"})
 		c.TLS.ClientCAFile, c.TLS.ClientAuth = ca.File, "required"
 		c.SASL.Users, c.SASL.Iterations, c.SASL.FailureDelay = []broker.User{{Name: "alice", Password: "hunter2"}}, 4096, 1
+		c.Authorization.SuperUsers = []string{"User:alice"}
 		c.SASL.Mechanisms = []string{"SCRAM-SHA-512", "SCRAM-SHA-256"}
 	}))
 	secret := filepath.Join(t.TempDir(), "password")

@@ -45,6 +45,9 @@ other machines can reach need both encryption and authentication; --allow-plaint
 
 ` + usersHelp + `
 
+As soon as one listener authenticates its clients, all clients need permissions: those that kafka-acls.sh gives, or that of
+--super-users to do everything. Name a super user at first, or nobody can give any.
+
 The first member of a consumer group starts at once. Where several members start together, --group-initial-rebalance-delay
 (Kafka: 3s) spares them assignments that last for a moment only.
 
@@ -54,7 +57,7 @@ HTTP at --metrics-addr: /metrics for Prometheus, /livez (the process runs), /rea
 		Example: `  riffle server
   riffle server --config /etc/riffle.conf
   riffle server --dir /var/lib/riffle --listen 127.0.0.1:9092,10.0.0.5:9092 --allow-plaintext --metrics-addr 127.0.0.1:9644
-  riffle server --listen sasl_ssl://:9093 --tls-cert broker.pem --tls-key broker-key.pem --users-file users`,
+  riffle server --listen sasl_ssl://:9093 --tls-cert broker.pem --tls-key broker-key.pem --users-file users --super-users User:admin`,
 		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -71,6 +74,7 @@ HTTP at --metrics-addr: /metrics for Prometheus, /livez (the process runs), /rea
 	flags.StringSliceVar(&f.broker.Advertise, "advertise", nil, "addresses that clients are told to connect to, one for each of --listen (default: the same)")
 	flags.BoolVar(&f.broker.AllowPlaintext, "allow-plaintext", false, "allow addresses that other machines can reach without encryption or authentication")
 	flags.StringVar(&f.usersFile, "users-file", "", "file with users to make (see above)")
+	flags.StringSliceVar(&f.broker.Authorization.SuperUsers, "super-users", nil, "users that may do everything, User:name (User:ANONYMOUS: who is not asked)")
 	flags.StringVar(&f.broker.TLS.CertFile, "tls-cert", "", "file with the certificate of ssl listeners")
 	flags.StringVar(&f.broker.TLS.KeyFile, "tls-key", "", "file with its key")
 	flags.StringVar(&f.broker.TLS.ClientCAFile, "tls-client-ca", "", "file with the roots of clients' certificates")

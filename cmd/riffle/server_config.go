@@ -37,6 +37,7 @@ func addServerConfig(cmd *cobra.Command, f *serverFlags) {
 	flags.IntVar(&f.broker.MaxExporterSeries, "max-exporter-series", 0, "series of kafka_* metrics (default 50000)")
 	flags.StringVar(&f.broker.TLS.ClientAuth, "tls-client-auth", "", "certificates of clients: none, requested or required (default required with --tls-client-ca on ssl://, none on sasl_ssl://)")
 	flags.BoolVar(&f.broker.TLS.CommonName, "tls-common-name", false, "name users by the common name of their certificate (default: by the whole distinguished name)")
+	flags.BoolVar(&f.broker.Authorization.Required, "require-acls", false, "ask for permissions also if no listener authenticates its clients")
 	flags.StringSliceVar(&f.broker.SASL.Mechanisms, "sasl-mechanisms", nil, "mechanisms of sasl_ listeners (default SCRAM-SHA-512,SCRAM-SHA-256, and PLAIN where nobody can listen in)")
 	flags.DurationVar(&f.broker.SASL.MaxReauth, "max-reauth", 0, "how long a login is good for (default: for ever)")
 	flags.IntVar(&f.broker.SASL.MaxLoginsPerSecond, "max-logins-per-second", 0, "logins from one address (default 20)")

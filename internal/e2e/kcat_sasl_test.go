@@ -20,7 +20,7 @@ func TestKcatLogsIn(t *testing.T) {
 	if err := os.WriteFile(users, []byte("alice = correct horse\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	startServerWith(t, addr, "--dir", filepath.Join(dir, "data"), "--listen", open+",sasl_plaintext://"+addr, "--users-file", users)
+	startServerWith(t, addr, "--dir", filepath.Join(dir, "data"), "--listen", open+",sasl_plaintext://"+addr, "--users-file", users, "--super-users", "User:alice,User:ANONYMOUS")
 	run(t, program(t, "riffle"), "topic", "create", "payments", "--brokers", open)
 
 	login := func(mechanism, password string) []string {
