@@ -171,6 +171,8 @@ type Backend interface {
 type Task interface {
 	// Store returns a store of the task.
 	Store(name string) (Store, bool)
+	// Committed returns a store as it was committed last, to be read only.
+	Committed(name string) (Store, bool)
 	// Position is what the durable and the committed data of a store stand for,
 	// the open overlay aside.
 	Position(store string) Position

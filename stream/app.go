@@ -87,6 +87,10 @@ type Config struct {
 	// MaxGlobalBytes bounds the memory that the global tables take. Run fails above it. The default is 256 MiB.
 	MaxGlobalBytes int64
 
+	// Address is where other instances and clients reach the QueryHandler of this one, as "host:port": it is told to those
+	// who ask for what another instance holds. The default is none.
+	Address string
+
 	// StopAtEnd ends Run when everything that the source topics hold at the start is processed and committed,
 	// and what came of it in repartition topics too.
 	StopAtEnd bool
@@ -154,6 +158,7 @@ type App struct {
 	cfg      Config
 	metrics  *worker.Metrics
 	ran      atomic.Bool
+	running  atomic.Pointer[served] // while tasks run
 }
 
 // NewApp checks the configuration. It does not touch the cluster yet.
@@ -266,6 +271,8 @@ func (a *App) runTasks(ctx context.Context, plan *topicPlan, globals *globals, i
 	if err != nil {
 		return err
 	}
+	a.running.Store(&served{worker: w, tasks: plan.tasks})
+	defer a.running.Store(nil)
 	return w.Run(ctx)
 }
 
@@ -286,6 +293,7 @@ func (a *App) workerConfig(plan *topicPlan, globals *globals, backend state.Back
 		NewTask:      a.newTask(plan, globals),
 		Client: client.Config{
 			Conn:     a.cluster.conn(),
+			Address:  a.cfg.Address,
 			Instance: instance, Leave: a.cfg.Instance == "",
 			TransactionalID: transactionalID(a.topology.Name(), instance), TransactionTimeout: a.cfg.TransactionTimeout,
 			Manual: plan.changelogs, RecordLimits: plan.limits,

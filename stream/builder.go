@@ -13,10 +13,11 @@ import (
 // Builder collects a topology. Mistakes do not interrupt the chain: Build reports all of them.
 type Builder struct {
 	graph   *graph.Builder
-	sources map[string]any // *port of each source, by topic
-	tables  map[string]any // Table of each topic that is read as one
-	globals map[string]any // GlobalTable of each topic that is read as one
-	opens   map[int]opener // of each source and rekey step, by node ID
+	sources map[string]any              // *port of each source, by topic
+	tables  map[string]any              // Table of each topic that is read as one
+	globals map[string]any              // GlobalTable of each topic that is read as one
+	defs    map[string]state.Definition // of each store, by name
+	opens   map[int]opener              // of each source and rekey step, by node ID
 	built   bool
 }
 
@@ -28,7 +29,7 @@ type opener func(*instance) task.Source
 func NewBuilder(name string) *Builder {
 	return &Builder{
 		graph: graph.NewBuilder(name), sources: make(map[string]any), tables: make(map[string]any),
-		globals: make(map[string]any), opens: make(map[int]opener),
+		globals: make(map[string]any), defs: make(map[string]state.Definition), opens: make(map[int]opener),
 	}
 }
 
@@ -94,7 +95,7 @@ func (b *Builder) Build() (*Topology, error) {
 		}
 		return sources
 	}
-	return &Topology{program: &task.Program{Graph: g, Open: open}}, nil
+	return &Topology{program: &task.Program{Graph: g, Open: open}, stores: b.defs}, nil
 }
 
 func (b *Builder) mistake(format string, args ...any) { b.graph.Mistake(format, args...) }
@@ -126,6 +127,7 @@ func (b *Builder) stores(node string, defs []state.Definition) []graph.Store {
 			continue
 		}
 		stores = append(stores, graphStore(def))
+		b.defs[def.Spec().Name] = def
 	}
 	return stores
 }

@@ -1,10 +1,16 @@
 package stream
 
-import "github.com/riffle-stream/riffle/stream/internal/task"
+import (
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream/internal/task"
+)
 
 // Topology is a checked topology. It is immutable and safe for concurrent use; run it with [Run], or without a
 // broker with package streamtest.
-type Topology struct{ program *task.Program }
+type Topology struct {
+	program *task.Program
+	stores  map[string]state.Definition
+}
 
 // Name returns the application's name, as given to [NewBuilder].
 func (t *Topology) Name() string { return t.program.Graph.Name }

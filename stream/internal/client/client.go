@@ -22,6 +22,8 @@ type Config struct {
 	Conn Conn
 	// Group is the consumer group and the client id.
 	Group string
+	// Address is where others reach this instance: Owners tells it. It becomes part of the client id. Empty is nowhere.
+	Address string
 	// Instance makes the client a static member of the group under this name: after a crash it takes its old
 	// place at once, instead of waiting until the group notices the death. Empty is an ordinary member.
 	Instance string
@@ -120,7 +122,7 @@ type Client struct {
 func Open(cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	c := &Client{cfg: cfg}
-	cl, err := kgo.NewClient(append(c.cfg.Conn.options(cfg.Group), c.options()...)...)
+	cl, err := kgo.NewClient(append(c.cfg.Conn.options(clientID(cfg.Group, cfg.Address)), c.options()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("client: open %s: %w", cfg.Group, err)
 	}
