@@ -16,10 +16,12 @@ type groupConfig struct {
 // groupConfig is the broker's configuration with what was set for the group.
 func (b *Broker) groupConfig(set map[string]string) groupConfig {
 	millis := func(name string, otherwise time.Duration) time.Duration {
-		if n, err := strconv.Atoi(set[name]); err == nil { // validated before it was stored
-			return time.Duration(n) * time.Millisecond
+		value, own := set[name]
+		if !own {
+			return otherwise
 		}
-		return otherwise
+		n, _ := strconv.Atoi(value) // validated before it was stored
+		return time.Duration(n) * time.Millisecond
 	}
 	return groupConfig{
 		sessionTimeout:    millis("consumer.session.timeout.ms", b.cfg.Group.ConsumerSessionTimeout),

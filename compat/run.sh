@@ -28,7 +28,7 @@ trap 'exit 130' INT TERM
 # start NAME FLAG...: starts a server and sets seeds to its address.
 start() {
 	local name=$1
-	"$RIFFLE" server --dir "$tmp/$name" --metrics-addr "" --max-connections-per-ip 1024 "${@:2}" >"$tmp/$name.ready" 2>"$logs/server-$name.log" &
+	"$RIFFLE" server --dir "$tmp/$name" --metrics-addr "" --max-connections-per-ip 1024 --group-consumer-heartbeat-interval 1s "${@:2}" >"$tmp/$name.ready" 2>"$logs/server-$name.log" &
 	servers+=($!)
 	for _ in $(seq 300); do
 		seeds=$(sed -n 's/.* is ready at \([^,]*\),.*/\1/p' "$tmp/$name.ready" 2>/dev/null)

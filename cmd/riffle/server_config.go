@@ -33,6 +33,8 @@ func addServerConfig(cmd *cobra.Command, f *serverFlags) {
 	flags.DurationVar(&f.broker.IdleTimeout, "idle-timeout", 0, "how long a connection may send nothing (default 10m)")
 	flags.DurationVar(&f.broker.RetentionInterval, "retention-interval", 0, "how often old segments are looked for (default 5m)")
 	flags.DurationVar(&f.broker.Group.OffsetsRetention, "offsets-retention", 0, "how long the offsets of an empty group are kept (default 168h)")
+	flags.DurationVar(&f.broker.Group.ConsumerHeartbeatInterval, "group-consumer-heartbeat-interval", 0, "how often members of the consumer protocol heartbeat (default 5s)")
+	flags.DurationVar(&f.broker.Group.ConsumerSessionTimeout, "group-consumer-session-timeout", 0, "how long members of the consumer protocol may be silent (default 45s)")
 	flags.IntVar(&f.broker.MaxFetchSessions, "max-fetch-sessions", 0, "clients that fetch incrementally (default 1000)")
 	flags.IntVar(&f.broker.MaxExporterSeries, "max-exporter-series", 0, "series of kafka_* metrics (default 50000)")
 	flags.StringVar(&f.broker.TLS.ClientAuth, "tls-client-auth", "", "certificates of clients: none, requested or required (default required with --tls-client-ca on ssl://, none on sasl_ssl://)")

@@ -28,7 +28,12 @@ func (s *ids) add(id string) {
 	(*s)[id] = struct{}{}
 }
 
-func (s ids) sorted() []string { return slices.Sorted(maps.Keys(s)) }
+func (s ids) sorted() []string {
+	if len(s) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s))
+}
 
 // all notes that nothing is known of a member.
 func (c *changes) all(id string) {

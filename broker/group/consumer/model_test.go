@@ -228,27 +228,39 @@ func (m *model) check(rt *rapid.T) {
 			users[p] = c.id
 		}
 	}
-	d := m.g.Describe()
-	if d.Epoch < m.epoch || d.TargetEpoch > d.Epoch {
-		rt.Fatalf("the epoch goes from %d to %d, the target's is %d", m.epoch, d.Epoch, d.TargetEpoch)
+	g := m.g
+	if g.epoch < m.epoch || g.targetEpoch > g.epoch {
+		rt.Fatalf("the epoch goes from %d to %d, the target's is %d", m.epoch, g.epoch, g.targetEpoch)
 	}
-	m.epoch = d.Epoch
+	m.epoch = g.epoch
 	holders, targets := map[Partition]string{}, map[Partition]string{}
-	for _, member := range d.Members {
-		if member.Epoch > d.TargetEpoch {
-			rt.Fatalf("%s has epoch %d, the target %d", member.ID, member.Epoch, d.TargetEpoch)
+	for _, member := range g.members {
+		if member.epoch > g.targetEpoch {
+			rt.Fatalf("%s has epoch %d, the target %d", member.id, member.epoch, g.targetEpoch)
 		}
-		for _, of := range []struct {
-			partitions []Partition
-			by         map[Partition]string
-		}{{member.Assigned, holders}, {member.Target, targets}} {
-			for _, p := range of.partitions {
-				if other, twice := of.by[p]; twice {
-					rt.Fatalf("%s and %s both have %v", other, member.ID, p)
-				}
-				of.by[p] = member.ID
+		one := func(by map[Partition]string, p Partition) {
+			if other, twice := by[p]; twice {
+				rt.Fatalf("%s and %s both have %v", other, member.id, p)
 			}
+			by[p] = member.id
 		}
+		for p := range member.assigned {
+			one(holders, p)
+		}
+		for p := range member.revoking {
+			one(holders, p)
+		}
+		for p := range member.target {
+			one(targets, p)
+		}
+	}
+	for p, holder := range g.holders {
+		if holders[p] != holder.id {
+			rt.Fatalf("%v is held by %s, noted is %s", p, holders[p], holder.id)
+		}
+	}
+	if len(g.holders) != len(holders) {
+		rt.Fatalf("%d partitions are held, %d are noted", len(holders), len(g.holders))
 	}
 }
 
