@@ -142,7 +142,7 @@ func (c *Client) options() []kgo.Opt {
 		kgo.Balancers(balancer{cfg.Sets}),
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.RebalanceTimeout(rebalanceTimeout),
-		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/3)),
+		kgo.HeartbeatInterval(min(time.Second, cfg.SessionTimeout/3)),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		// Control records move the position past the end of a transaction; without them an input that ends
