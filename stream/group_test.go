@@ -33,7 +33,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 // background runs an app until stop is called, which returns what Run returned.
-func background(t *testing.T, topology *Topology, c *Cluster, cfg Config) (app *App, stop func() error) {
+func background(t testing.TB, topology *Topology, c *Cluster, cfg Config) (app *App, stop func() error) {
 	t.Helper()
 	app, err := NewApp(topology, c, quiet(cfg))
 	if err != nil {

@@ -3,6 +3,7 @@ package worker
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/riffle-stream/riffle/state"
@@ -43,7 +44,7 @@ type input struct {
 	// last is the offset after the last record that was added; next the offset after the last one that was
 	// polled, where the end of a transaction counts too. -1 before the first poll.
 	last, next int64
-	end        int64 // high watermark at the last poll
+	end        int64 // where it ended at the last poll
 	paused     bool  // the task holds too much of it
 	ended      bool  // it has come to the end of a run that ends by itself
 }
@@ -147,6 +148,11 @@ func (r *running) uncommittedBytes() int64 {
 		n += r.state.OpenBytes()
 	}
 	return n
+}
+
+// caughtUp reports whether everything that the inputs held, as of their last fetches, was polled.
+func (r *running) caughtUp() bool {
+	return !slices.ContainsFunc(r.inputs, func(in *input) bool { return in.next >= 0 && in.next < in.end })
 }
 
 // positions calls f with the next offset to read of each input whose position is known.

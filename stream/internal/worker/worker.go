@@ -78,7 +78,7 @@ func New(cfg Config) (*Worker, error) {
 		tasks:  make(map[state.TaskID]*running),
 		routes: make(map[partition][]*running),
 		// The first poll returns soon: it finds no partitions yet.
-		pollTime: cfg.CommitInterval,
+		pollTime: stopPoll,
 	}
 	w.mu.resumed = make(map[partition]int64)
 	w.mu.markers = make(map[partition]int64)
@@ -303,7 +303,7 @@ func (w *Worker) commitDue() bool {
 	drained, processed := w.committer.prompt(), false
 	for _, r := range w.order {
 		dirty = dirty || r.dirty
-		drained = drained && !r.full
+		drained = drained && !r.full && r.caughtUp()
 		processed = processed || r.processed > 0
 		bytes += r.uncommittedBytes()
 		records += max(r.sink.to.Sent(), r.processed)

@@ -18,15 +18,14 @@ func main() {
 	instance := flag.String("instance", "", "name of the static member")
 	dir := flag.String("state", "", "directory of the state")
 	toEnd := flag.Bool("stop-at-end", false, "stop when everything is processed")
-	repeat := flag.Bool("at-least-once", false, "commit at least once")
 	flag.Parse()
-	if err := run(strings.Split(*brokers, ","), *instance, *dir, *toEnd, *repeat); err != nil {
+	if err := run(strings.Split(*brokers, ","), *instance, *dir, *toEnd); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(brokers []string, instance, dir string, toEnd, repeat bool) error {
+func run(brokers []string, instance, dir string, toEnd bool) error {
 	topology, err := bank.Topology()
 	if err != nil {
 		return err
@@ -35,9 +34,6 @@ func run(brokers []string, instance, dir string, toEnd, repeat bool) error {
 		Instance: instance, StateDir: dir, StopAtEnd: toEnd, SessionTimeout: 10 * time.Second,
 		// Checkpoints often, so that kills meet them.
 		CheckpointAge: 50 * time.Millisecond, CheckpointBytes: 64 << 10,
-	}
-	if repeat {
-		cfg.Guarantee = stream.AtLeastOnce
 	}
 	app, err := stream.NewApp(topology, stream.Kafka(brokers...), cfg)
 	if err != nil {
