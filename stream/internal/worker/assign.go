@@ -39,6 +39,7 @@ func (w *Worker) assigned(_ context.Context, partitions map[string][]int32) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
 	w.cfg.Metrics.rebalanced()
+	w.joined = true
 	if w.closing || w.callbackError() != nil {
 		return
 	}

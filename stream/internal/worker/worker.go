@@ -32,6 +32,7 @@ type Worker struct {
 	order      []*running // by id
 	lastCommit time.Time
 	pollTime   time.Duration // how long the next poll may wait
+	joined     bool          // the group has dealt out partitions
 	closing    bool
 	// lapsed are the partitions of tasks that were dropped without a commit and that the group has not taken away: to be
 	// opened again.
