@@ -73,6 +73,20 @@ func (m *memory) OpenTask(id TaskID, specs []Spec) (Task, error) {
 	return l, nil
 }
 
+func (m *memory) Local() map[TaskID]int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	local := make(map[TaskID]int64)
+	for id, t := range m.mu.tasks {
+		for _, s := range t.stores {
+			if s.position.Commit > local[id] {
+				local[id] = s.position.Commit
+			}
+		}
+	}
+	return local
+}
+
 func (m *memory) Close() error {
 	m.mu.Lock()
 	m.mu.closed = true

@@ -221,3 +221,39 @@ func (db *DB) distrust(reason string) {
 		db.log.Error("state: cannot mark the local database as damaged: delete the directory by hand", "dir", db.dir, "error", err)
 	}
 }
+
+// Local implements state.Backend, as of the last checkpoints. What cannot be read is left out.
+func (db *DB) Local() map[state.TaskID]int64 {
+	local := make(map[state.TaskID]int64)
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.mu.closed {
+		return local
+	}
+	_ = db.badger.View(func(txn *badger.Txn) error {
+		opts := badger.DefaultIteratorOptions
+		opts.Prefix = []byte{kindPosition}
+		it := txn.NewIterator(opts)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			key := it.Item().Key()
+			if len(key) < 9 {
+				continue
+			}
+			value, err := it.Item().ValueCopy(nil)
+			if err == nil {
+				value, err = verified(key, value)
+			}
+			if err != nil || len(value) == 0 {
+				continue
+			}
+			p, err := state.ParsePosition(value[1:])
+			id := state.TaskID{SubTopology: int(binary.BigEndian.Uint32(key[1:])), Partition: int32(binary.BigEndian.Uint32(key[5:]))}
+			if err == nil && p.Commit > local[id] {
+				local[id] = p.Commit
+			}
+		}
+		return nil
+	})
+	return local
+}

@@ -10,16 +10,34 @@ import (
 	"pgregory.net/rapid"
 )
 
-// plan lets a balancer deal out partitions and returns who got which, as member -> topic -> partitions.
+// member is what one brings to a rebalance.
+type member struct {
+	name       string
+	owned      map[string][]int32
+	generation int32
+	local      map[Unit]int64
+}
+
+// plan lets a balancer deal out partitions among members that have nothing yet, and returns who got which, as
+// member -> topic -> partitions.
 func plan(t interface{ Fatal(...any) }, b balancer, members int, partitions map[string]int32) map[string]map[string][]int32 {
+	all := make([]member, members)
+	for i := range all {
+		all[i].name = fmt.Sprintf("member-%d", i)
+	}
+	return planFor(t, b, all, partitions)
+}
+
+func planFor(t interface{ Fatal(...any) }, b balancer, members []member, partitions map[string]int32) map[string]map[string][]int32 {
 	var topics []string
 	for topic := range partitions {
 		topics = append(topics, topic)
 	}
-	joined := make([]kmsg.JoinGroupResponseMember, members)
-	for i := range joined {
-		joined[i].MemberID = fmt.Sprintf("member-%d", i)
-		joined[i].ProtocolMetadata = b.JoinGroupMetadata(topics, nil, 0)
+	joined := make([]kmsg.JoinGroupResponseMember, len(members))
+	for i, m := range members {
+		b.local = func() map[Unit]int64 { return m.local }
+		joined[i].MemberID = m.name
+		joined[i].ProtocolMetadata = b.JoinGroupMetadata(topics, m.owned, m.generation)
 	}
 	mb, _, err := b.MemberBalancer(joined)
 	if err != nil {
@@ -117,4 +135,122 @@ func TestBalanceRules(t *testing.T) {
 			t.Fatalf("one member has %d tasks, another %d", most, least)
 		}
 	})
+}
+
+// State draws a unit to its member, the most of it, but a member that has the unit keeps it.
+func TestBalanceFollowsState(t *testing.T) {
+	t.Parallel()
+	b := balancer{sets: [][]string{{"a", "b"}}}
+	got := planFor(t, b, []member{
+		{name: "m0", local: map[Unit]int64{{"a", 1}: 7, {"a", 3}: 9}},
+		{name: "m1", local: map[Unit]int64{{"a", 1}: 8, {"a", 0}: 1}},
+		{name: "m2", owned: map[string][]int32{"a": {0}, "b": {0}}, generation: 1},
+	}, map[string]int32{"a": 4, "b": 4})
+	want := map[string]map[string][]int32{
+		"m0": {"a": {2, 3}, "b": {2, 3}},
+		"m1": {"a": {1}, "b": {1}},
+		"m2": {"a": {0}, "b": {0}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+}
+
+// A claim of an earlier generation does not take a unit from who has it now.
+func TestBalanceStaleClaim(t *testing.T) {
+	t.Parallel()
+	b := balancer{sets: [][]string{{"a"}}}
+	got := planFor(t, b, []member{
+		{name: "m0", owned: map[string][]int32{"a": {0, 1}}, generation: 3},
+		{name: "m1", owned: map[string][]int32{"a": {1}}, generation: 5},
+	}, map[string]int32{"a": 2})
+	if diff := cmp.Diff(map[string]map[string][]int32{"m0": {"a": {0}}, "m1": {"a": {1}}}, got); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+}
+
+// Members come and go. Each rebalance leaves a partition with its owner or with nobody, so that it is never with two; a
+// member keeps as much as its share allows; and when nothing more is to be given up the shares are even.
+func TestBalanceIsCooperative(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := balancer{sets: [][]string{{"a", "b"}, {"c"}}}
+		partitions := map[string]int32{
+			"a": int32(rapid.IntRange(1, 6).Draw(t, "a")), "b": int32(rapid.IntRange(1, 6).Draw(t, "b")), "c": int32(rapid.IntRange(1, 6).Draw(t, "c")),
+		}
+		units := int(max(partitions["a"], partitions["b"]) + partitions["c"])
+		var members []member
+		for generation := range int32(rapid.IntRange(1, 8).Draw(t, "changes")) {
+			if len(members) > 1 && rapid.Bool().Draw(t, "leaves") {
+				i := rapid.IntRange(0, len(members)-1).Draw(t, "who")
+				members = append(members[:i], members[i+1:]...)
+			} else {
+				members = append(members, member{name: fmt.Sprintf("m%d", generation)})
+			}
+			for round := 0; ; round++ {
+				if round > 2 {
+					t.Fatalf("generation %d: partitions still move after %d rebalances", generation, round)
+				}
+				settled := rebalance(t, b, members, partitions, units)
+				if settled {
+					break
+				}
+			}
+		}
+	})
+}
+
+// rebalance moves the members to a new plan and reports whether it was the last one. It checks what it moves.
+func rebalance(t *rapid.T, b balancer, members []member, partitions map[string]int32, units int) (settled bool) {
+	before := make(map[string]string)
+	for _, m := range members {
+		for topic, ps := range m.owned {
+			for _, p := range ps {
+				before[fmt.Sprint(topic, p)] = m.name
+			}
+		}
+	}
+	got := planFor(t, b, members, partitions)
+	placed, moved := 0, false
+	for i := range members {
+		m := &members[i]
+		mine, kept := 0, 0
+		for topic, ps := range got[m.name] {
+			for _, p := range ps {
+				placed++
+				other, taken := before[fmt.Sprint(topic, p)]
+				if taken && other != m.name {
+					t.Fatalf("%s gets %s/%d while %s has it", m.name, topic, p, other)
+				}
+				moved = moved || !taken
+				if topic == "c" || topic == "a" && p < partitions["a"] || topic == "b" && p >= partitions["a"] {
+					mine++
+					if taken {
+						kept++
+					}
+				}
+			}
+		}
+		had := 0
+		for topic, ps := range m.owned {
+			for _, p := range ps {
+				if topic == "c" || topic == "a" || topic == "b" && p >= partitions["a"] {
+					had++
+				}
+			}
+		}
+		if share := units / len(members); kept < min(had, share) {
+			t.Fatalf("%s keeps %d of its %d units, its share is %d", m.name, kept, had, share)
+		}
+		if share := units / len(members); mine > share+1 {
+			t.Fatalf("%s gets %d units, its share is %d", m.name, mine, share)
+		}
+		m.owned = got[m.name]
+		m.generation++
+	}
+	all := 0
+	for _, n := range partitions {
+		all += int(n)
+	}
+	return placed == all && !moved
 }

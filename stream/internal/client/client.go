@@ -32,6 +32,9 @@ type Config struct {
 	// Sets are the co-partitioned sets of topics to consume: partition p of all topics of a set goes to one
 	// member.
 	Sets [][]string
+	// Local returns what state this instance has, of the units of Sets, and how much: those are given to it first. It is
+	// called from another goroutine at each rebalance. Nil is none.
+	Local func() map[Unit]int64
 	// Manual are the topics whose records go to the partition they name.
 	Manual []string
 	// RecordLimits are the largest records, in bytes of key, value and headers, by topic. The default for
@@ -139,7 +142,7 @@ func (c *Client) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(topics...),
-		kgo.Balancers(balancer{cfg.Sets}),
+		kgo.Balancers(balancer{sets: cfg.Sets, local: cfg.Local}),
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.HeartbeatInterval(min(time.Second, cfg.SessionTimeout/3)),

@@ -24,6 +24,8 @@ const (
 	abortTimeout = 2 * time.Second
 	// txnBackoff is the pause before a step of a transaction is tried again that the cluster was not ready for.
 	txnBackoff = 20 * time.Millisecond
+	// generationPatience is how long a commit waits for this client to hear of the group's new generation.
+	generationPatience = 5 * time.Second
 )
 
 // transaction is the producer of a client that commits exactly once. A producer lives until a transaction fails;
@@ -176,11 +178,13 @@ func (c *Client) addOffsets(ctx context.Context, id int64, epoch int16, offsets 
 				return err
 			}
 			return kerr.ErrorForCode(resp.ErrorCode)
-		})
+		}, func(error) bool { return false })
 		if err != nil {
 			return fmt.Errorf("client: announce offsets of group %s: %w", c.cfg.Group, transactionError(err))
 		}
 	}
+	member, _ := c.cl.GroupMetadata()
+	start := time.Now()
 	err := c.retry(ctx, func() error {
 		resp, err := c.offsetsRequest(id, epoch, offsets).RequestWith(ctx, c.txn.producer)
 		if err != nil {
@@ -194,6 +198,12 @@ func (c *Client) addOffsets(ctx context.Context, id int64, epoch int16, offsets 
 			}
 		}
 		return nil
+	}, func(err error) bool {
+		// The group went on to its next generation, and this client is about to hear of it. As long as it is the same
+		// member its partitions are its own until it gives them up, which waits for this commit.
+		now, _ := c.cl.GroupMetadata()
+		moved := errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress)
+		return moved && now == member && time.Since(start) < generationPatience
 	})
 	if err != nil {
 		return fmt.Errorf("client: commit offsets of group %s: %w", c.cfg.Group, transactionError(err))
@@ -224,12 +234,17 @@ func (c *Client) offsetsRequest(id int64, epoch int16, offsets Offsets) *kmsg.Tx
 	return req
 }
 
-// retry repeats a step until ctx ends while the cluster is not ready for it. Both steps may be taken twice.
-func (c *Client) retry(ctx context.Context, step func() error) error {
+// retry repeats a step until ctx ends while the cluster is not ready for it, or again says so of the error. Both steps may
+// be taken twice.
+func (c *Client) retry(ctx context.Context, step func() error, again func(error) bool) error {
 	for {
 		err := step()
 		var refused *kerr.Error
-		if err == nil || !errors.As(err, &refused) || !refused.Retriable || fencedBy(err) {
+		switch {
+		case err == nil, !errors.As(err, &refused):
+			return err
+		case again(err):
+		case !refused.Retriable, fencedBy(err):
 			return err
 		}
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/riffle-stream/riffle/internal/failpoint"
@@ -34,6 +35,21 @@ func taskSets(subs []Sub) [][]string {
 	return sets
 }
 
+// localUnits says of which units of the sets there are local data, and how much: the largest commit of their tasks.
+func localUnits(subs []Sub, sets [][]string, local map[state.TaskID]int64) map[client.Unit]int64 {
+	units := make(map[client.Unit]int64)
+	for _, sub := range subs {
+		set := slices.IndexFunc(sets, func(topics []string) bool { return slices.Contains(topics, sub.Inputs[0]) })
+		for id, commit := range local {
+			if id.SubTopology == sub.ID && len(sub.Stores) > 0 {
+				at := client.Unit{Topic: sets[set][0], Partition: id.Partition}
+				units[at] = max(units[at], commit)
+			}
+		}
+	}
+	return units
+}
+
 // assigned opens the tasks of the partitions that the group gave us.
 func (w *Worker) assigned(_ context.Context, partitions map[string][]int32) {
 	w.turn.Lock()
@@ -48,7 +64,7 @@ func (w *Worker) assigned(_ context.Context, partitions map[string][]int32) {
 		w.fail(err)
 		return
 	}
-	tasks, err := w.openTasks(w.running, partitions)
+	tasks, _, err := w.openTasks(w.running, partitions)
 	if err != nil && w.running.Err() != nil {
 		return // asked to finish during a long restore
 	}
@@ -57,30 +73,29 @@ func (w *Worker) assigned(_ context.Context, partitions map[string][]int32) {
 		return
 	}
 	opened := len(tasks)
-	for id, r := range w.tasks {
-		tasks[id] = r
-	}
+	maps.Copy(tasks, w.tasks)
 	w.setTasks(tasks)
 	w.cfg.Logger.Info("tasks assigned", "app", w.cfg.App, "tasks", opened)
 }
 
-// openTasks opens the tasks whose inputs are among the partitions, with their state restored.
-func (w *Worker) openTasks(ctx context.Context, partitions map[string][]int32) (map[state.TaskID]*running, error) {
+// openTasks opens the tasks whose inputs are among the partitions and that are not open, with their state restored. It
+// also returns where their inputs resume.
+func (w *Worker) openTasks(ctx context.Context, partitions map[string][]int32) (map[state.TaskID]*running, map[partition]int64, error) {
 	tasks := make(map[state.TaskID]*running)
-	undo := func(err error) (map[state.TaskID]*running, error) {
+	undo := func(err error) (map[state.TaskID]*running, map[partition]int64, error) {
 		for _, r := range tasks {
 			err = errors.Join(err, r.close())
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	// From here on an earlier producer of this instance can commit nothing more. Earlier owners of the partitions cannot
 	// once the offsets are settled. What the changelogs hold then is all there will be.
 	if err := w.committer.begin(ctx); err != nil {
-		return nil, err
+		return undo(err)
 	}
 	settled, err := w.client.Admin().Settled(ctx, w.cfg.App, partitions)
 	if err != nil {
-		return nil, err
+		return undo(err)
 	}
 	for i := range w.cfg.Subs {
 		sub := &w.cfg.Subs[i]
@@ -120,8 +135,7 @@ func (w *Worker) openTasks(ctx context.Context, partitions map[string][]int32) (
 			return undo(fmt.Errorf("worker: make task %s: %w", id, err))
 		}
 	}
-	w.setMarkers(tasks, restored, settled)
-	return tasks, nil
+	return tasks, w.setMarkers(tasks, restored, settled), nil
 }
 
 // checkInputs refuses state that stands for records which its inputs do not have: the task would leave out what is
@@ -150,13 +164,10 @@ func (w *Worker) checkInputs(ctx context.Context, restored map[state.TaskID]stan
 	return errors.Join(errs...)
 }
 
-// setMarkers notes where the tasks resume: where their state stands, or at the group's offsets if those are further. -1
-// is the beginning.
-func (w *Worker) setMarkers(tasks map[state.TaskID]*running, restored map[state.TaskID]standing, settled client.Offsets) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	clear(w.mu.markers)
-	clear(w.mu.resumed)
+// setMarkers notes where the tasks resume, and returns it: where their state stands, or at the group's offsets if those
+// are further. -1 is the beginning.
+func (w *Worker) setMarkers(tasks map[state.TaskID]*running, restored map[state.TaskID]standing, settled client.Offsets) map[partition]int64 {
+	markers := make(map[partition]int64)
 	for id, r := range tasks {
 		for _, in := range r.inputs {
 			at := partition{in.topic, id.Partition}
@@ -169,11 +180,15 @@ func (w *Worker) setMarkers(tasks map[state.TaskID]*running, restored map[state.
 			}
 			// Of several tasks that read a partition the one that is furthest behind decides; the others leave
 			// out what they have seen.
-			if other, ok := w.mu.markers[at]; !ok || offset < other {
-				w.mu.markers[at] = offset
+			if other, ok := markers[at]; !ok || offset < other {
+				markers[at] = offset
 			}
 		}
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.Copy(w.mu.markers, markers)
+	return markers
 }
 
 // resume raises the group's offsets to where the state stands. It runs outside the turn.

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/riffle-stream/riffle/stream/internal/client"
@@ -51,7 +52,7 @@ func (w *Worker) reopen(ctx context.Context) error {
 	if err := w.client.Member(ctx); err != nil {
 		return nil
 	}
-	tasks, err := w.openTasks(ctx, w.lapsed)
+	tasks, markers, err := w.openTasks(ctx, w.lapsed)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil
@@ -61,19 +62,17 @@ func (w *Worker) reopen(ctx context.Context) error {
 		return err
 	}
 	w.lapsed = nil
-	for id, r := range w.tasks {
-		tasks[id] = r
-	}
+	maps.Copy(tasks, w.tasks)
 	w.setTasks(tasks)
-	return w.seek(ctx)
+	return w.seek(ctx, markers)
 }
 
-// seek moves the inputs to where the opened tasks resume.
-func (w *Worker) seek(ctx context.Context) error {
+// seek moves the inputs of opened tasks to where they resume.
+func (w *Worker) seek(ctx context.Context, markers map[partition]int64) error {
 	w.mu.Lock()
 	targets := make(client.Offsets)
 	var unknown []string
-	for at, offset := range w.mu.markers {
+	for at, offset := range markers {
 		w.mu.resumed[at] = offset
 		targets.Set(at.topic, at.partition, offset)
 		if offset < 0 && !slices.Contains(unknown, at.topic) {

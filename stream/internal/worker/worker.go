@@ -97,6 +97,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	cfg.Group = w.cfg.App
 	cfg.Logger = w.cfg.Logger
 	cfg.Sets = taskSets(w.cfg.Subs)
+	cfg.Local = func() map[client.Unit]int64 { return localUnits(w.cfg.Subs, cfg.Sets, w.cfg.Backend.Local()) }
 	if w.cfg.AtLeastOnce {
 		cfg.TransactionalID = ""
 	}

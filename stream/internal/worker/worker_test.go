@@ -32,6 +32,20 @@ func TestTaskSets(t *testing.T) {
 	}
 }
 
+// State is told by the co-partitioned set of its task, and only for sub-topologies that keep some.
+func TestLocalUnits(t *testing.T) {
+	t.Parallel()
+	store := []state.Spec{{Name: "s"}}
+	subs := []Sub{{ID: 0, Inputs: []string{"b"}, Stores: store}, {ID: 1, Inputs: []string{"c", "b"}, Stores: store}, {ID: 2, Inputs: []string{"d"}}}
+	local := map[state.TaskID]int64{
+		{SubTopology: 0, Partition: 1}: 5, {SubTopology: 1, Partition: 1}: 7, {SubTopology: 1, Partition: 2}: 1, {SubTopology: 2}: 9, {SubTopology: 8}: 9,
+	}
+	want := map[client.Unit]int64{{Topic: "b", Partition: 1}: 7, {Topic: "b", Partition: 2}: 1}
+	if diff := cmp.Diff(want, localUnits(subs, taskSets(subs), local)); diff != "" {
+		t.Errorf("units (-want +got):\n%s", diff)
+	}
+}
+
 // queueTask is a task that only counts. It takes the lowest input first.
 type queueTask struct {
 	next   map[string]int64
