@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -103,26 +105,27 @@ func verify(t *testing.T, dir string, upTo int64) string {
 	return "died twice"
 }
 
-// TestDamage damages one file of a database, closed cleanly or killed, and opens it.
-// Whatever Badger makes of it, the state is right after the replay, or the damage is
-// reported; a wrong value is never served.
+// TestDamage damages one file of a database, closed cleanly or killed, or puts an older
+// copy in its place, and opens it. Whatever Badger makes of it, the state is right after
+// the replay, or the damage is reported; a wrong value is never served.
 func TestDamage(t *testing.T) {
 	for _, closed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("closed=%v", closed), func(t *testing.T) {
 			const seed = 3
 			rng := rand.New(rand.NewPCG(seed, 4))
-			dir := t.TempDir()
-			var last int64
+			dir, older := t.TempDir(), filepath.Join(t.TempDir(), "older")
+			write := writeAndKill
 			if closed {
-				last = writeAndClose(t, dir, 400)
-			} else {
-				last = writeAndKill(t, dir, 400)
+				write = writeAndClose
 			}
+			write(t, dir, 200)
+			copyDir(t, dir, older)
+			last := write(t, dir, 400)
 			count := map[string]int{}
 			for trial := range trials(t, 8) {
 				copied := filepath.Join(t.TempDir(), "copy")
 				copyDir(t, dir, copied)
-				what := damage(t, copied, rng)
+				what := damage(t, copied, older, rng)
 				outcome := verify(t, copied, last+1)
 				kind, _, _ := strings.Cut(outcome, " ")
 				switch {
@@ -155,8 +158,8 @@ func writeAndClose(t *testing.T, dir string, until int64) (last int64) {
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
 		last, _ = strconv.ParseInt(lines.Text(), 10, 64)
-		if last == until {
-			stdin.Close()
+		if last >= until {
+			stdin.Close() // again does no harm
 		}
 	}
 	if err := cmd.Wait(); err != nil {
@@ -165,19 +168,26 @@ func writeAndClose(t *testing.T, dir string, until int64) (last int64) {
 	return last
 }
 
-// damage does something to one of Badger's files and says what.
-func damage(t *testing.T, dir string, rng *rand.Rand) string {
+// damage does something to one of the files and says what: each kind of file is as likely as
+// another.
+func damage(t *testing.T, dir, older string, rng *rand.Rand) string {
 	t.Helper()
-	var files []string
-	err := filepath.WalkDir(filepath.Join(dir, "badger"), func(path string, d fs.DirEntry, err error) error {
+	kinds := make(map[string][]string)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if info, ierr := d.Info(); err == nil && ierr == nil && d.Type().IsRegular() && info.Size() > 0 {
-			files = append(files, path)
+			kind := filepath.Ext(path)
+			if kind == "" {
+				kind = filepath.Base(path)
+			}
+			kinds[kind] = append(kinds[kind], path)
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	names := slices.Sorted(maps.Keys(kinds))
+	files := kinds[names[rng.IntN(len(names))]]
 	path := files[rng.IntN(len(files))]
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -186,7 +196,14 @@ func damage(t *testing.T, dir string, rng *rand.Rand) string {
 	used := len(trimZeros(b)) // Badger's files end with zeros
 	at := rng.IntN(max(used, 1))
 	what := ""
-	switch rng.IntN(6) {
+	old, oldErr := os.ReadFile(filepath.Join(older, strings.TrimPrefix(path, dir)))
+	switch rng.IntN(8) {
+	case 6, 7:
+		if oldErr == nil {
+			b, what = old, "an older copy"
+			break
+		}
+		fallthrough
 	case 0, 1:
 		b[at] ^= 1 << rng.IntN(8)
 		what = fmt.Sprintf("bit flip at %d", at)
