@@ -12,12 +12,13 @@
 //   - a marker ([Marker]) ends a commit in this partition. It has the key
 //     [MarkerKey], the header [HeaderMarker] and a value with a checksum.
 //
-// A commit of a task writes, in this order: the data records of all its stores,
-// flushed; a marker to the changelog of each store that had any, flushed; the
-// offsets of the inputs. A commit is complete when each of these stores has its
-// marker; one without data records has none, and nothing to restore. The marker carries the offsets of the inputs, so state and input position
-// move together: whatever was lost in a crash, the task resumes at exactly the
-// inputs that its state stands for, and no record is applied to the state twice.
+// A commit of a task writes the data records of all its stores, a marker to the
+// changelog of each store that had any, and the offsets of the inputs: in one
+// transaction, or in this order with a flush after each step. A commit is complete
+// when each of these stores has its marker; one without data records has none, and
+// nothing to restore. The marker carries the offsets of the inputs, so state and input
+// position move together: whatever was lost in a crash, the task resumes at exactly
+// the inputs that its state stands for, and no record is applied to the state twice.
 //
 // # The rule
 //
@@ -46,12 +47,15 @@
 // applied while reading goes on. What is behind it is kept until [Align] knows all
 // the task's partitions.
 //
+// With transactions every commit that a reader sees is complete, and there is nothing
+// to repair. What a marker says of positions, of the layout and of the sequence is
+// needed all the same, and a task may go from one way of committing to the other.
+//
 // # What it does not do
 //
 // Two incarnations of a task that write at the same time are not told apart here:
-// that is the business of the consumer group, and of transactions once there are
-// some. If it happens under at-least-once, keys that both wrote may hold either's
-// value.
+// that is the business of the consumer group, and of transactions. If it happens under
+// at-least-once, keys that both wrote may hold either's value.
 //
 // The format is in docs/format/changelog.md.
 package changelog

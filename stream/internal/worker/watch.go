@@ -19,18 +19,22 @@ const (
 	watchMisses = 3
 )
 
-// watch notices input topics that are deleted while the application runs.
+// watch notices input topics that are deleted, or get more partitions, while the application runs.
 type watch struct {
 	topics []string
+	keyed  map[string]bool // state is kept by their keys
 	last   time.Time
-	ids    map[string][16]byte
+	seen   map[string]client.Topic
 	missed map[string]int
 }
 
 func newWatch(subs []Sub) *watch {
-	v := &watch{ids: make(map[string][16]byte), missed: make(map[string]int)}
+	v := &watch{keyed: make(map[string]bool), seen: make(map[string]client.Topic), missed: make(map[string]int)}
 	for _, sub := range subs {
 		v.topics = append(v.topics, sub.Inputs...)
+		for _, topic := range sub.Inputs {
+			v.keyed[topic] = v.keyed[topic] || len(sub.Stores) > 0
+		}
 	}
 	slices.Sort(v.topics)
 	v.topics = slices.Compact(v.topics)
@@ -63,10 +67,15 @@ func (v *watch) look(found map[string]client.Topic) error {
 			continue
 		}
 		v.missed[topic] = 0
-		if id, known := v.ids[topic]; known && id != t.ID {
+		before, known := v.seen[topic]
+		if known && before.ID != t.ID {
 			return fmt.Errorf("worker: input topic %s was deleted and made again: start the application again", topic)
 		}
-		v.ids[topic] = t.ID
+		if known && before.Partitions != t.Partitions && v.keyed[topic] {
+			return fmt.Errorf("worker: input topic %s has %d partitions, and had %d: records of a key now come to another task than its state; stop writing to it, copy it to a topic with the new number of partitions, and run the application on that one, under another name",
+				topic, t.Partitions, before.Partitions)
+		}
+		v.seen[topic] = t
 	}
 	return nil
 }

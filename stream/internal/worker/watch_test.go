@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream/internal/client"
 )
 
@@ -33,5 +34,33 @@ func TestWatch(t *testing.T) {
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: the last look returned %v, want %q", tt.name, err, tt.want)
 		}
+	}
+}
+
+// More partitions of a topic whose keys have state end the run; those of others are read.
+func TestWatchPartitions(t *testing.T) {
+	t.Parallel()
+	v := newWatch([]Sub{{Inputs: []string{"keyed", "both"}, Stores: []state.Spec{{Name: "s"}}}, {Inputs: []string{"both"}}, {Inputs: []string{"plain"}}})
+	topics := map[string]client.Topic{}
+	grow := func(topic string) error {
+		t := topics[topic]
+		t.Partitions++
+		topics[topic] = t
+		return v.look(topics)
+	}
+	for _, name := range []string{"keyed", "both", "plain"} {
+		topics[name] = client.Topic{Name: name, Partitions: 2}
+	}
+	if err := v.look(topics); err != nil {
+		t.Fatal(err)
+	}
+	if err := grow("plain"); err != nil {
+		t.Errorf("a topic without state has grown: %v", err)
+	}
+	for _, name := range []string{"keyed", "both"} {
+		if err := grow(name); err == nil || !strings.Contains(err.Error(), name+" has 3 partitions, and had 2") {
+			t.Errorf("topic %s has grown: %v", name, err)
+		}
+		topics[name] = client.Topic{Name: name, Partitions: 2}
 	}
 }
