@@ -179,6 +179,8 @@ func (w *teller) wait(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", w.name, err, tail(w.err.String()))
 		}
 	case <-time.After(2 * time.Minute):
+		_ = w.cmd.Process.Kill()
+		<-w.done // its output is complete then
 		t.Fatalf("%s does not come to the end of the transfers\n%s", w.name, tail(w.err.String()))
 	}
 	w.done = nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -31,6 +32,9 @@ type balancer struct {
 	sets [][]string // co-partitioned sets of topics, in the order of the sub-topologies
 	// local returns the units of which this member has state, each with how much history is in it. Nil is none.
 	local func() map[Unit]int64
+	// joins counts how often the member has joined. It makes its metadata differ each time: a coordinator answers a
+	// member that joins again with the same ones without a rebalance.
+	joins *atomic.Int64
 }
 
 // ProtocolName implements kgo.GroupBalancer.
@@ -51,9 +55,15 @@ func (b balancer) JoinGroupMetadata(topics []string, owned map[string][]int32, g
 		o.Topic, o.Partitions = topic, owned[topic]
 		meta.OwnedPartitions = append(meta.OwnedPartitions, o)
 	}
+	var local map[Unit]int64
 	if b.local != nil {
-		meta.UserData = appendLocal(nil, b.local())
+		local = b.local()
 	}
+	var joins int64
+	if b.joins != nil {
+		joins = b.joins.Add(1)
+	}
+	meta.UserData = appendUserData(nil, joins, local)
 	return meta.AppendTo(nil)
 }
 
@@ -221,13 +231,13 @@ func maxPartitions(set []string, partitions map[string]int32) int32 {
 	return slices.Max(counts)
 }
 
-// localVersion is the first byte of the user data.
-const localVersion = 1
+// userDataVersion is the first byte of the user data.
+const userDataVersion = 1
 
-// appendLocal encodes what state a member has: for each unit the topic, length-prefixed, the partition and the amount,
-// as varints.
-func appendLocal(dst []byte, local map[Unit]int64) []byte {
-	dst = append(dst, localVersion)
+// appendUserData encodes how often a member has joined, as a varint, and what state it has: for each unit the topic,
+// length-prefixed, the partition and the amount, as varints.
+func appendUserData(dst []byte, joins int64, local map[Unit]int64) []byte {
+	dst = binary.AppendVarint(append(dst, userDataVersion), joins)
 	units := slices.SortedFunc(maps.Keys(local), func(a, b Unit) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
@@ -240,13 +250,17 @@ func appendLocal(dst []byte, local map[Unit]int64) []byte {
 	return dst
 }
 
-// parseLocal is the inverse of appendLocal. What does not parse, it leaves out: where state lies is a hint.
+// parseLocal reads what state a member has. What does not parse, it leaves out: where state lies is a hint.
 func parseLocal(b []byte) map[Unit]int64 {
 	local := make(map[Unit]int64)
-	if len(b) == 0 || b[0] != localVersion {
+	if len(b) == 0 || b[0] != userDataVersion {
 		return local
 	}
-	b = b[1:]
+	_, n := binary.Varint(b[1:])
+	if n <= 0 {
+		return local
+	}
+	b = b[1+n:]
 	for len(b) > 0 {
 		size, n := binary.Uvarint(b)
 		if n <= 0 || size > uint64(len(b)-n) {

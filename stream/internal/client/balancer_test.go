@@ -1,10 +1,14 @@
 package client
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
@@ -253,4 +257,40 @@ func rebalance(t *rapid.T, b balancer, members []member, partitions map[string]i
 		all += int(n)
 	}
 	return placed == all && !moved
+}
+
+// A partition that a revoking member gave up, and that nobody was given, is noticed by the first member.
+func TestOrphans(t *testing.T) {
+	t.Parallel()
+	conn, _ := startFake(t, "in")
+	c := open(t, Config{Conn: conn, Sets: [][]string{{"in"}}})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	orphans := func(partitions int32) bool {
+		found, err := c.Orphans(ctx, map[string]int32{"in": partitions})
+		if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+			t.Fatal(err)
+		}
+		return found
+	}
+	poll := func() {
+		t.Helper()
+		brief, stop := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer stop()
+		if err := c.Poll(brief, 1, func(Batch) {}); err != nil || ctx.Err() != nil {
+			t.Fatal(err, ctx.Err())
+		}
+		c.AllowRebalance()
+	}
+	for !orphans(4) { // until the group is at rest
+		poll()
+	}
+	if orphans(3) {
+		t.Error("all partitions have an owner, and one is missed")
+	}
+	_, before := c.cl.GroupMetadata()
+	c.Rebalance()
+	for after := before; after == before; _, after = c.cl.GroupMetadata() {
+		poll()
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -66,8 +67,8 @@ type Config struct {
 	// the next AllowRebalance.
 	Assigned, Revoked, Lost func(ctx context.Context, partitions map[string][]int32)
 	// Resume is called after Assigned with the committed offset of each assigned partition, -1 where there is
-	// none, and may raise it.
-	Resume func(committed map[string]map[int32]int64)
+	// none, and may raise it. It may wait, until ctx ends: these partitions are not read before, others are.
+	Resume func(ctx context.Context, committed map[string]map[int32]int64) error
 }
 
 const (
@@ -142,7 +143,7 @@ func (c *Client) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(topics...),
-		kgo.Balancers(balancer{sets: cfg.Sets, local: cfg.Local}),
+		kgo.Balancers(balancer{sets: cfg.Sets, local: cfg.Local, joins: new(atomic.Int64)}),
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.HeartbeatInterval(min(time.Second, cfg.SessionTimeout/3)),
@@ -195,7 +196,7 @@ func callback(f func(context.Context, map[string][]int32)) func(context.Context,
 }
 
 // adjust lets the owner raise the offsets to resume at.
-func (c *Client) adjust(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+func (c *Client) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	if c.cfg.Resume == nil {
 		return offsets, nil
 	}
@@ -206,7 +207,9 @@ func (c *Client) adjust(_ context.Context, offsets map[string]map[int32]kgo.Offs
 			committed[topic][p] = max(o.EpochOffset().Offset, -1)
 		}
 	}
-	c.cfg.Resume(committed)
+	if err := c.cfg.Resume(ctx, committed); err != nil {
+		return nil, err
+	}
 	for topic, ps := range committed {
 		for p, at := range ps {
 			if at >= 0 && at != offsets[topic][p].EpochOffset().Offset {

@@ -227,9 +227,10 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := make(chan map[string]map[int32]int64, 1)
-	c := open(t, Config{Conn: conn, Sets: [][]string{{"in"}}, Resume: func(committed map[string]map[int32]int64) {
+	c := open(t, Config{Conn: conn, Sets: [][]string{{"in"}}, Resume: func(_ context.Context, committed map[string]map[int32]int64) error {
 		asked <- map[string]map[int32]int64{"in": {0: committed["in"][0], 1: committed["in"][1], 2: committed["in"][2]}}
 		committed["in"][1] = 7
+		return nil
 	}})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

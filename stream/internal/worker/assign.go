@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
-	"github.com/riffle-stream/riffle/internal/failpoint"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream/internal/client"
 )
@@ -50,7 +48,7 @@ func localUnits(subs []Sub, sets [][]string, local map[state.TaskID]int64) map[c
 	return units
 }
 
-// assigned opens the tasks of the partitions that the group gave us.
+// assigned opens the tasks of the partitions that the group gave us, beside the loop.
 func (w *Worker) assigned(_ context.Context, partitions map[string][]int32) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
@@ -59,83 +57,10 @@ func (w *Worker) assigned(_ context.Context, partitions map[string][]int32) {
 	if w.closing || w.callbackError() != nil {
 		return
 	}
-	// The restore may outlast a transaction.
-	if err := w.commit(w.ctx); err != nil {
+	w.want(partitions)
+	if err := w.startOpening(); err != nil && w.running.Err() == nil {
 		w.fail(err)
-		return
 	}
-	tasks, _, err := w.openTasks(w.running, partitions)
-	if err != nil && w.running.Err() != nil {
-		return // asked to finish during a long restore
-	}
-	if err != nil {
-		w.fail(err)
-		return
-	}
-	opened := len(tasks)
-	maps.Copy(tasks, w.tasks)
-	w.setTasks(tasks)
-	w.cfg.Logger.Info("tasks assigned", "app", w.cfg.App, "tasks", opened)
-}
-
-// openTasks opens the tasks whose inputs are among the partitions and that are not open, with their state restored. It
-// also returns where their inputs resume.
-func (w *Worker) openTasks(ctx context.Context, partitions map[string][]int32) (map[state.TaskID]*running, map[partition]int64, error) {
-	tasks := make(map[state.TaskID]*running)
-	undo := func(err error) (map[state.TaskID]*running, map[partition]int64, error) {
-		for _, r := range tasks {
-			err = errors.Join(err, r.close())
-		}
-		return nil, nil, err
-	}
-	// From here on an earlier producer of this instance can commit nothing more. Earlier owners of the partitions cannot
-	// once the offsets are settled. What the changelogs hold then is all there will be.
-	if err := w.committer.begin(ctx); err != nil {
-		return undo(err)
-	}
-	settled, err := w.client.Admin().Settled(ctx, w.cfg.App, partitions)
-	if err != nil {
-		return undo(err)
-	}
-	for i := range w.cfg.Subs {
-		sub := &w.cfg.Subs[i]
-		for _, topic := range sub.Inputs {
-			for _, p := range partitions[topic] {
-				id := state.TaskID{SubTopology: sub.ID, Partition: p}
-				if tasks[id] != nil || w.tasks[id] != nil {
-					continue
-				}
-				r := &running{
-					id: id, sub: sub, commit: 1, logger: w.cfg.Logger,
-					inputs: newInputs(sub.Inputs),
-					sink:   &Sink{to: w.client.NewSink(), ctx: w.ctx},
-				}
-				if len(sub.Stores) > 0 {
-					var err error
-					if r.state, err = w.cfg.Backend.OpenTask(id, sub.Stores); err != nil {
-						return undo(fmt.Errorf("worker: open the state of task %s: %w", id, err))
-					}
-				}
-				tasks[id] = r
-			}
-		}
-	}
-	restored, err := w.restore(ctx, tasks)
-	failpoint.Hit("restored")
-	if err == nil {
-		err = w.checkInputs(ctx, restored)
-	}
-	if err != nil {
-		return undo(err)
-	}
-	for id, r := range tasks {
-		at := restored[id]
-		r.task, err = w.cfg.NewTask(Setup{ID: id, State: r.state, Sink: r.sink, Offsets: at.offsets, StreamTime: at.streamTime})
-		if err != nil {
-			return undo(fmt.Errorf("worker: make task %s: %w", id, err))
-		}
-	}
-	return tasks, w.setMarkers(tasks, restored, settled), nil
 }
 
 // checkInputs refuses state that stands for records which its inputs do not have: the task would leave out what is
@@ -164,62 +89,38 @@ func (w *Worker) checkInputs(ctx context.Context, restored map[state.TaskID]stan
 	return errors.Join(errs...)
 }
 
-// setMarkers notes where the tasks resume, and returns it: where their state stands, or at the group's offsets if those
-// are further. -1 is the beginning.
-func (w *Worker) setMarkers(tasks map[state.TaskID]*running, restored map[state.TaskID]standing, settled client.Offsets) map[partition]int64 {
-	markers := make(map[partition]int64)
-	for id, r := range tasks {
-		for _, in := range r.inputs {
-			at := partition{in.topic, id.Partition}
-			offset := int64(-1)
-			if o, ok := restored[id].offsets[in.topic]; ok {
-				offset = o
-			}
-			if o, ok := settled[in.topic][id.Partition]; ok {
-				offset = max(offset, o)
-			}
-			// Of several tasks that read a partition the one that is furthest behind decides; the others leave
-			// out what they have seen.
-			if other, ok := markers[at]; !ok || offset < other {
-				markers[at] = offset
-			}
+// resume raises the group's offsets to where the state stands, once that is known. It runs outside the turn.
+func (w *Worker) resume(ctx context.Context, committed map[string]map[int32]int64) error {
+	for {
+		w.mu.Lock()
+		known := w.raiseLocked(committed)
+		changed := w.mu.changed
+		w.mu.Unlock()
+		if known {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.running.Done():
+			return context.Cause(w.running)
 		}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	maps.Copy(w.mu.markers, markers)
-	return markers
 }
 
-// resume raises the group's offsets to where the state stands. It runs outside the turn.
-func (w *Worker) resume(committed map[string]map[int32]int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// raiseLocked raises offsets to the markers, and reports whether there are markers for all of them.
+func (w *Worker) raiseLocked(committed map[string]map[int32]int64) bool {
 	for topic, offsets := range committed {
 		for p, at := range offsets {
-			if marker, ok := w.mu.markers[partition{topic, p}]; ok && marker > at {
-				at = marker
-				offsets[p] = at
+			marker, ok := w.mu.markers[partition{topic, p}]
+			if !ok {
+				return false
 			}
-			w.mu.resumed[partition{topic, p}] = at
+			offsets[p] = max(at, marker)
 		}
 	}
-}
-
-// takeResumed lets the tasks know where their inputs resume.
-func (w *Worker) takeResumed() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for at, offset := range w.mu.resumed {
-		for _, r := range w.routes[at] {
-			if in := r.input(at.topic); in.start < offset {
-				in.start = offset
-				// Where the marker is ahead of the group's offset, the group learns of it with the next commit.
-				r.dirty = true
-			}
-		}
-	}
-	clear(w.mu.resumed)
+	return true
 }
 
 // revoked commits and closes the tasks before the group gives their partitions to others.
@@ -242,10 +143,10 @@ func (w *Worker) lost(_ context.Context, partitions map[string][]int32) {
 
 // forgo closes the tasks of partitions that the group has taken away.
 func (w *Worker) forgo(partitions map[string][]int32, err error) {
-	err = errors.Join(err, w.release(func(r *running) bool {
+	err = errors.Join(err, w.stopOpening(), w.release(func(r *running) bool {
 		return slices.ContainsFunc(r.inputs, func(in *input) bool { return slices.Contains(partitions[in.topic], r.id.Partition) })
 	}))
-	w.forget(partitions)
+	w.unwant(partitions)
 	if err != nil {
 		w.fail(err)
 	}

@@ -73,7 +73,7 @@ func (s *stopper) pause() {
 // done is asked when a poll brought nothing.
 func (s *stopper) done(ctx context.Context) (bool, error) {
 	w := s.w
-	if s.ends == nil || !w.joined || len(w.lapsed) > 0 {
+	if s.ends == nil || !w.joined || len(w.wanted) > 0 || w.opening != nil {
 		return false, nil
 	}
 	for _, r := range w.order {

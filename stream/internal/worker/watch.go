@@ -25,11 +25,12 @@ type watch struct {
 	keyed  map[string]bool // state is kept by their keys
 	last   time.Time
 	seen   map[string]client.Topic
+	counts map[string]int32 // of partitions, as first seen
 	missed map[string]int
 }
 
 func newWatch(subs []Sub) *watch {
-	v := &watch{keyed: make(map[string]bool), seen: make(map[string]client.Topic), missed: make(map[string]int)}
+	v := &watch{keyed: make(map[string]bool), seen: make(map[string]client.Topic), counts: make(map[string]int32), missed: make(map[string]int)}
 	for _, sub := range subs {
 		v.topics = append(v.topics, sub.Inputs...)
 		for _, topic := range sub.Inputs {
@@ -74,6 +75,9 @@ func (v *watch) look(found map[string]client.Topic) error {
 		if known && before.Partitions != t.Partitions && v.keyed[topic] {
 			return fmt.Errorf("worker: input topic %s has %d partitions, and had %d: records of a key now come to another task than its state; stop writing to it, copy it to a topic with the new number of partitions, and run the application on that one, under another name",
 				topic, t.Partitions, before.Partitions)
+		}
+		if !known {
+			v.counts[topic] = t.Partitions
 		}
 		v.seen[topic] = t
 	}

@@ -22,6 +22,7 @@ type Worker struct {
 	committer committer
 	stop      *stopper // nil unless the run ends by itself
 	watch     *watch
+	orphans   *orphans
 
 	// turn is held by the loop from the return of a poll to the end of the round, and by a callback of the
 	// group while it runs: they use the tasks in turns. (A poll that comes back empty does not hold callbacks
@@ -34,9 +35,10 @@ type Worker struct {
 	pollTime   time.Duration // how long the next poll may wait
 	joined     bool          // the group has dealt out partitions
 	closing    bool
-	// lapsed are the partitions of tasks that were dropped without a commit and that the group has not taken away: to be
-	// opened again.
-	lapsed map[string][]int32
+	// wanted are partitions that the group has given to this instance and whose tasks are not open, and not being opened:
+	// they are new, or were dropped without a commit. opening is nil while no tasks are being opened.
+	wanted  map[string][]int32
+	opening *opening
 
 	// ctx ends when the worker gives up what it holds; the caller's context only asks it to finish.
 	ctx    context.Context
@@ -48,8 +50,9 @@ type Worker struct {
 	mu struct {
 		sync.Mutex
 		err     error               // of a callback
-		resumed map[partition]int64 // offsets at which inputs resume, for the loop to take over
-		markers map[partition]int64 // offsets up to which the opened tasks' state stands
+		markers map[partition]int64 // where the inputs of opened tasks resume
+		changed chan struct{}       // closed when there are more markers
+		endPoll context.CancelFunc  // of the poll under way
 	}
 }
 
@@ -81,7 +84,7 @@ func New(cfg Config) (*Worker, error) {
 		// The first poll returns soon: it finds no partitions yet.
 		pollTime: stopPoll,
 	}
-	w.mu.resumed = make(map[partition]int64)
+	w.mu.changed = make(chan struct{})
 	w.mu.markers = make(map[partition]int64)
 	return w, nil
 }
@@ -114,6 +117,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	// From here on the turn stays ours until the tasks are closed: the group hands us nothing more.
 	defer w.turn.Unlock()
 	w.closing = true
+	err = errors.Join(err, w.stopOpening())
 	if err == nil {
 		err = w.finish()
 	}
@@ -133,6 +137,7 @@ func (w *Worker) open(cfg client.Config) (err error) {
 		w.committer = &exactlyOnce{client: w.client, cfg: &w.cfg}
 	}
 	w.watch = newWatch(w.cfg.Subs)
+	w.orphans = &orphans{logger: w.cfg.Logger}
 	if w.cfg.StopAtEnd || w.cfg.InputsDone != nil {
 		w.stop = newStopper(w)
 	}
@@ -194,6 +199,7 @@ func (w *Worker) loop(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		w.orphans.step(ctx, w.client, w.watch.counts)
 		if w.stop != nil {
 			if done, err := w.stop.step(w.ctx, polled); done || err != nil {
 				return err
@@ -207,12 +213,21 @@ func (w *Worker) loop(ctx context.Context) error {
 // round polls once, runs the tasks and commits if it is time. It returns with the turn held.
 func (w *Worker) round(ctx context.Context) (polled int, err error) {
 	pollCtx, cancel := context.WithTimeout(ctx, w.pollTime)
+	w.mu.Lock()
+	w.mu.endPoll = cancel
+	w.mu.Unlock()
 	var batches []client.Batch
 	err = w.client.Poll(pollCtx, w.cfg.MaxPollRecords, func(b client.Batch) { batches = append(batches, b) })
 	cancel()
 	w.turn.Lock()
-	w.takeResumed()
+	moved, adoptErr := w.adopt()
+	if err = errors.Join(err, adoptErr); err != nil {
+		return 0, err
+	}
 	for _, b := range batches {
+		if _, void := moved[partition{b.Topic, b.Partition}]; void {
+			continue
+		}
 		polled += len(b.Records)
 		for _, r := range w.routes[partition{b.Topic, b.Partition}] {
 			err = errors.Join(err, r.add(b))
