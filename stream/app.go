@@ -87,6 +87,10 @@ type Config struct {
 	// MaxGlobalBytes bounds the memory that the global tables take. Run fails above it. The default is 256 MiB.
 	MaxGlobalBytes int64
 
+	// AcceptOrphans lets a topology start that leaves behind a store or a repartition topic of the one that ran last: what
+	// it holds is used no more. By default Run fails then, and says what it is.
+	AcceptOrphans bool
+
 	// Address is where other instances and clients reach the QueryHandler of this one, as "host:port": it is told to those
 	// who ask for what another instance holds. The default is none.
 	Address string
@@ -185,7 +189,7 @@ func Run(ctx context.Context, topology *Topology, cluster *Cluster) error {
 	return app.Run(ctx)
 }
 
-// Run makes the internal topics, joins the group, restores the stores and processes until ctx ends, or until the
+// Run compares the topology with the one that ran last (see Config.AcceptOrphans), makes the internal topics, joins the group, restores the stores and processes until ctx ends, or until the
 // inputs are drained if the configuration says so. Then it finishes what it holds, commits, leaves the group and
 // returns nil. It can be called once.
 //

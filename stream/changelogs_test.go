@@ -25,7 +25,7 @@ func TestDeletedChangelog(t *testing.T) {
 		}
 
 		deleteTopic(t, c, "counting-seen-changelog")
-		app, err := NewApp(counting(t), c, quiet(Config{StopAtEnd: true}))
+		app, err := NewApp(counting(t), c, quiet(Config{StopAtEnd: true, AcceptOrphans: true}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -223,8 +224,13 @@ func TestCancelDuringRestore(t *testing.T) {
 	runToEnd(t, counting(t), c, Config{})
 
 	release := make(chan struct{})
-	fake.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+	changelog := topicID(t, c, "counting-seen-changelog")
+	fake.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		fake.KeepControl()
+		restores := func(topic kmsg.FetchRequestTopic) bool { return topic.TopicID == changelog }
+		if !slices.ContainsFunc(req.(*kmsg.FetchRequest).Topics, restores) {
+			return nil, nil, false
+		}
 		fake.SleepControl(func() { <-release })
 		return nil, nil, false
 	})

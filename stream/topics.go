@@ -38,9 +38,18 @@ func (a *App) prepareTopics(ctx context.Context) (*topicPlan, error) {
 	if err := p.look(ctx); err != nil {
 		return nil, fmt.Errorf("stream: application %s: %w", a.topology.Name(), err)
 	}
+	changed, err := a.checkTopology(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("stream: application %s: %w", a.topology.Name(), err)
+	}
 	plan, err := p.plan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("stream: application %s: %w", a.topology.Name(), err)
+	}
+	if changed {
+		if err := a.storeTopology(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return plan, nil
 }
@@ -57,7 +66,7 @@ type planner struct {
 func (p *planner) look(ctx context.Context) (err error) {
 	names := append(p.graph.Sources(), p.graph.Sinks()...)
 	names = append(append(names, p.graph.Repartitions()...), p.graph.Globals()...)
-	names = append(names, graph.DeadLetterTopic(p.graph.Name))
+	names = append(names, graph.DeadLetterTopic(p.graph.Name), graph.TopologyTopic(p.graph.Name))
 	for _, sub := range p.graph.Subs {
 		for _, s := range sub.Stores {
 			names = append(names, graph.ChangelogTopic(p.graph.Name, s.Name))
@@ -212,6 +221,7 @@ func (p *planner) create(ctx context.Context, plan *topicPlan) error {
 			create(topic, plan.tasks[sub.ID], map[string]string{"retention.ms": "-1"})
 		}
 	}
+	create(graph.TopologyTopic(p.graph.Name), 1, map[string]string{"cleanup.policy": "compact"})
 	create(graph.DeadLetterTopic(p.graph.Name), 1, map[string]string{
 		"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": fmt.Sprint(deadLetterBytes),
 	})

@@ -28,6 +28,20 @@ func describe(t *testing.T, c *Cluster, names ...string) map[string]int32 {
 	return partitions
 }
 
+// topicID returns the id of a topic.
+func topicID(t *testing.T, c *Cluster, name string) (id [16]byte) {
+	t.Helper()
+	err := c.administer(t.Context(), func(admin *client.Admin) error {
+		found, err := admin.Topics(t.Context(), name)
+		id = found[name].ID
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 func TestInternalTopics(t *testing.T) {
 	t.Parallel()
 	eachBroker(t, func(t *testing.T, c *Cluster) {

@@ -65,7 +65,7 @@ All commands but server are Kafka clients: they work on a Riffle server and on A
 	root.SetVersionTemplate("riffle {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.DisableDescriptions = true
-	root.AddCommand(newServer(), newTopic(), newProduce(), newConsume(), newDLQ())
+	root.AddCommand(newServer(), newTopic(), newProduce(), newConsume(), newDLQ(), newTopology())
 	return root
 }
 

@@ -242,6 +242,7 @@ func (c *check) internalTopics() {
 		owner[topic] = what
 	}
 	reserve(DeadLetterTopic(c.app), "the dead letters")
+	reserve(TopologyTopic(c.app), "the text of the topology")
 	for _, n := range c.nodes {
 		if n.Repartitions() {
 			reserve(n.Topic, fmt.Sprintf("rekey %q", n.Name))

@@ -152,6 +152,9 @@ func RepartitionTopic(app, name string) string { return app + "-" + name + "-rep
 // ChangelogTopic names the changelog topic of a store.
 func ChangelogTopic(app, store string) string { return app + "-" + store + "-changelog" }
 
+// TopologyTopic names the topic that holds the text of an application's topology.
+func TopologyTopic(app string) string { return app + "-topology" }
+
 // DeadLetterTopic names the topic that holds the records an application could not process.
 func DeadLetterTopic(app string) string { return app + "-dead-letters" }
 
