@@ -77,6 +77,8 @@ func apis() []api {
 		{int16(kmsg.IncrementalAlterConfigs), 0, 1, handleIncrementalAlterConfigs},
 		{int16(kmsg.AlterPartitionAssignments), 0, 1, handleAlterPartitionReassignments},
 		{int16(kmsg.ListPartitionReassignments), 0, 0, handleListPartitionReassignments},
+		{int16(kmsg.DescribeClientQuotas), 0, 1, handleDescribeClientQuotas},
+		{int16(kmsg.AlterClientQuotas), 0, 1, handleAlterClientQuotas},
 		{int16(kmsg.DescribeUserSCRAMCredentials), 0, 0, handleDescribeUserScramCredentials},
 		{int16(kmsg.AlterUserSCRAMCredentials), 0, 0, handleAlterUserScramCredentials},
 		{int16(kmsg.DescribeCluster), 0, 2, handleDescribeCluster},

@@ -170,6 +170,7 @@ func (fx *fixture) world() string {
 	show(do[*kmsg.DescribeProducersResponse](r, producers))
 	show(do[*kmsg.DescribeACLsResponse](r, allACLs(3)))
 	show(do[*kmsg.DescribeUserSCRAMCredentialsResponse](r, at(0, kmsg.NewPtrDescribeUserSCRAMCredentialsRequest())))
+	show(do[*kmsg.DescribeClientQuotasResponse](r, at(1, kmsg.NewPtrDescribeClientQuotasRequest())))
 	return out.String()
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/riffle-stream/riffle/broker/access"
 	"github.com/riffle-stream/riffle/broker/catalog"
 	"github.com/riffle-stream/riffle/broker/commitlog"
+	"github.com/riffle-stream/riffle/broker/quota"
 	"github.com/riffle-stream/riffle/broker/scram"
 	"github.com/riffle-stream/riffle/internal/memnet"
 	"github.com/riffle-stream/riffle/internal/vfs"
@@ -45,6 +46,7 @@ type Broker struct {
 	logins      *logins
 	hashing     *semaphore.Weighted // passwords that are checked at a time
 	decoySecret []byte              // see scram.Decoy
+	meter       meter               // of quotas
 
 	memory  *semaphore.Weighted // bytes of requests under way
 	fetches fetchMemory         // bytes of fetch responses under way
@@ -90,6 +92,7 @@ func Start(cfg Config) (*Broker, error) {
 		hashing:        semaphore.NewWeighted(maxHashing),
 		decoySecret:    scram.Salt(),
 		authorizes:     cfg.authorizes(),
+		meter:          meter{meter: quota.NewMeter(cfg.Quota)},
 	}
 	b.fetches.limit = cfg.MaxFetchMemoryBytes
 	b.conns = connections{

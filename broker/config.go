@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/riffle-stream/riffle/broker/quota"
 	"github.com/riffle-stream/riffle/internal/vfs"
 )
 
@@ -39,6 +40,9 @@ type Config struct {
 	SASL SASLConfig
 	// TLS names the certificates of ssl listeners.
 	TLS TLSConfig
+	// Quota tunes how quotas are counted; the quotas themselves are set by
+	// AlterClientQuotas.
+	Quota quota.MeterConfig
 	// Authorization tunes who may do what.
 	Authorization AuthorizationConfig
 
@@ -186,6 +190,7 @@ func (c Config) withDefaults() Config {
 	c.Cleaner = c.Cleaner.withDefaults()
 	c.Transaction = c.Transaction.withDefaults()
 	c.SASL = c.SASL.withDefaults()
+	c.Quota = c.Quota.WithDefaults()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -241,6 +246,9 @@ func (c Config) validate() error {
 		{"MaxConnections", int64(c.MaxConnections)},
 		{"MaxConnectionsPerIP", int64(c.MaxConnectionsPerIP)},
 		{"MaxUnauthenticated", int64(c.MaxUnauthenticated)},
+		{"Quota.Window", int64(c.Quota.Window)},
+		{"Quota.MaxPause", int64(c.Quota.MaxPause)},
+		{"Quota.MaxShares", int64(c.Quota.MaxShares)},
 		{"HandshakeTimeout", int64(c.HandshakeTimeout)},
 		{"MaxFrameBytes", int64(c.MaxFrameBytes)},
 		{"MaxControlFrameBytes", int64(c.MaxControlFrameBytes)},

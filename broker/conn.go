@@ -62,6 +62,8 @@ type conn struct {
 	client  string // id that the request under way states
 	out     []byte // answers are encoded here
 	fetched int    // bytes of records in the last fetch response
+	// mutedUntil is when the client's pause is over, see throttle.
+	mutedUntil time.Time
 	// partitions are those of the last fetch; the slice is used again.
 	partitions []fetchPartition
 }
@@ -246,7 +248,7 @@ func (c *conn) work() error {
 	}()
 	for {
 		req, open := c.take(len(waiting) == 0)
-		if req == nil || req.key != int16(kmsg.Produce) || len(waiting) == cap(c.queue) {
+		if req == nil || req.key != int16(kmsg.Produce) || len(waiting) == cap(c.queue) || c.muted() {
 			for len(waiting) > 0 {
 				r := waiting[0]
 				waiting = waiting[1:]
@@ -264,6 +266,7 @@ func (c *conn) work() error {
 			}
 			continue
 		}
+		c.awaitUnmuted()
 		r, err := c.handle(req)
 		if err != nil {
 			c.release(req)
@@ -361,6 +364,7 @@ func (c *conn) finish(r reply) error {
 		}
 	}
 	c.b.metrics.request(r.req.key, time.Since(r.began))
+	c.throttle(r, resp)
 	if !answer {
 		return nil
 	}

@@ -19,6 +19,7 @@ type metrics struct {
 	connections *prometheus.GaugeVec   // listener
 	refused     *prometheus.CounterVec // limit
 	logins      *prometheus.CounterVec // outcome
+	throttled   *prometheus.CounterVec // quota
 	panics      prometheus.Counter
 	fsync       prometheus.Histogram
 	fsyncErrors prometheus.Counter
@@ -54,6 +55,9 @@ func newMetrics() *metrics {
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "broker_logins_total", Help: "Logins of clients, those of a connection that renews its own included.",
 		}, []string{"outcome"}),
+		throttled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "broker_throttled_seconds_total", Help: "Pauses that quotas imposed on clients.",
+		}, []string{"quota"}),
 		panics: counter("broker_panics_total", "Handlers that panicked. Each is a bug and closed one connection."),
 		fsync: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "broker_fsync_duration_seconds", Help: "Time of one group commit.",
@@ -75,7 +79,7 @@ func newMetrics() *metrics {
 // collectors are what a registry takes.
 func (m *metrics) collectors(b *Broker) []prometheus.Collector {
 	return append(append(b.groups.collectors(), b.cleaner.metrics.collectors()...), []prometheus.Collector{
-		m.requests, m.errors, m.received, m.sent, m.connections, m.refused, m.logins, m.panics,
+		m.requests, m.errors, m.received, m.sent, m.connections, m.refused, m.logins, m.throttled, m.panics,
 		m.fsync, m.fsyncErrors, m.cutBytes, m.corrupt, m.rebuilt, m.retained,
 		partitionCollector{b, newPartitionDescs()},
 		newExporterCollector(b),

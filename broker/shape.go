@@ -104,6 +104,8 @@ var shapes = map[int16]shape{
 	int16(kmsg.ApiVersions):                  shapeOf(since(3, one(str)), since(3, one(str))),
 	int16(kmsg.SASLHandshake):                shapeOf(one(str)),
 	int16(kmsg.SASLAuthenticate):             shapeOf(one(blob)),
+	int16(kmsg.DescribeClientQuotas):         shapeOf(list(one(str), one(i8), one(str)), one(i8)),
+	int16(kmsg.AlterClientQuotas):            shapeOf(list(list(one(str), one(str)), list(one(str), one(i64), one(i8))), one(i8)),
 	int16(kmsg.DescribeUserSCRAMCredentials): shapeOf(list(one(str))),
 	int16(kmsg.AlterUserSCRAMCredentials): shapeOf(
 		list(one(str), one(i8)), list(one(str), one(i8), one(i32), one(blob), one(blob))),

@@ -1,5 +1,5 @@
 // Package access is what a broker knows about who may use it and how: its users, as
-// SCRAM verifiers, and its ACLs.
+// SCRAM verifiers, its ACLs, and its quotas.
 //
 // A Store lies in one file of the broker's directory (docs/format/access.md) that is
 // replaced in one step at each change. A change is durable when its call returns.

@@ -3,11 +3,13 @@ package access
 import (
 	"encoding/json/jsontext"
 	"encoding/json/v2"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/riffle-stream/riffle/broker/acl"
+	"github.com/riffle-stream/riffle/broker/quota"
 	"github.com/riffle-stream/riffle/broker/scram"
 	"github.com/riffle-stream/riffle/broker/statefile"
 )
@@ -42,9 +44,22 @@ type fileACL struct {
 	Permission acl.Permission   `json:"permission"`
 }
 
+// fileQuota is the limits of one entity. A name that is left out is the default if that
+// is said, and otherwise open.
+type fileQuota struct {
+	User            string  `json:"user,omitempty"`
+	DefaultUser     bool    `json:"defaultUser,omitempty"`
+	ClientID        string  `json:"clientId,omitempty"`
+	DefaultClientID bool    `json:"defaultClientId,omitempty"`
+	Produce         float64 `json:"producerByteRate,omitempty"`
+	Fetch           float64 `json:"consumerByteRate,omitempty"`
+}
+
 type fileBody struct {
 	Users []fileUser `json:"users,omitempty"`
 	ACLs  []fileACL  `json:"acls,omitempty"`
+
+	Quotas []fileQuota `json:"quotas,omitempty"`
 }
 
 // encode returns the body of the file. Equal states have equal bytes.
@@ -60,6 +75,12 @@ func encode(st *state) ([]byte, error) {
 	}
 	for _, b := range st.acls.Bindings() {
 		body.ACLs = append(body.ACLs, fileACL(b))
+	}
+	for _, e := range st.quotas.Entities() {
+		l := st.quotas.Limits(e)
+		body.Quotas = append(body.Quotas, fileQuota{
+			e.User.Name, e.User.Default, e.ClientID.Name, e.ClientID.Default, l[quota.Produce], l[quota.Fetch],
+		})
 	}
 	text, err := json.Marshal(body, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {
@@ -111,5 +132,17 @@ func decode(text []byte) (*state, error) {
 		return nil, fmt.Errorf("%w: %d ACLs", ErrTooMany, len(bindings))
 	}
 	st.acls = acl.NewSet(bindings)
+	limits := map[quota.Entity]quota.Limits{}
+	for _, q := range body.Quotas {
+		e := quota.Entity{User: quota.Part{Name: q.User, Default: q.DefaultUser}, ClientID: quota.Part{Name: q.ClientID, Default: q.DefaultClientID}}
+		l := quota.Limits{quota.Produce: q.Produce, quota.Fetch: q.Fetch}
+		if err := errors.Join(e.Validate(), l.Validate()); err != nil {
+			return nil, err
+		}
+		limits[e] = l
+	}
+	if st.quotas = quota.NewTable(limits); len(body.Quotas) > MaxQuotas || st.quotas.Len() != len(body.Quotas) {
+		return nil, fmt.Errorf("%d quotas, at most %d are kept, and each entity stands there once", len(body.Quotas), MaxQuotas)
+	}
 	return st, nil
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/riffle-stream/riffle/broker/acl"
+	"github.com/riffle-stream/riffle/broker/quota"
 	"github.com/riffle-stream/riffle/broker/scram"
 	"github.com/riffle-stream/riffle/broker/statefile"
 	"github.com/riffle-stream/riffle/internal/vfs"
@@ -15,7 +16,7 @@ import (
 // again.
 var ErrFenced = statefile.ErrFenced
 
-// Store is the users and ACLs of one broker. It is safe for concurrent use.
+// Store is the users, ACLs and quotas of one broker. It is safe for concurrent use.
 type Store struct {
 	current atomic.Pointer[state] // immutable; replaced under mu
 
@@ -27,13 +28,15 @@ type Store struct {
 type state struct {
 	users map[string]user
 	acls  *acl.Set
+
+	quotas *quota.Table
 }
 
 // user is the verifiers of one user, by mechanism.
 type user map[scram.Mechanism]scram.Verifier
 
 func newState() *state {
-	return &state{users: map[string]user{}, acls: acl.NewSet(nil)}
+	return &state{users: map[string]user{}, acls: acl.NewSet(nil), quotas: quota.NewTable(nil)}
 }
 
 // Open reads the store of the broker whose directory is fsys. A directory without

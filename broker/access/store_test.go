@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/riffle-stream/riffle/broker/acl"
+	"github.com/riffle-stream/riffle/broker/quota"
 	"github.com/riffle-stream/riffle/broker/scram"
 	"github.com/riffle-stream/riffle/broker/statefile"
 	"github.com/riffle-stream/riffle/internal/vfs"
@@ -119,6 +120,27 @@ func TestACLs(t *testing.T) {
 	}
 }
 
+func TestQuotas(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	s := open(t, mem)
+	alice, others := quota.Entity{User: quota.Named("alice"), ClientID: quota.Default}, quota.Entity{ClientID: quota.Default}
+	limits := quota.Limits{quota.Produce: 1.5, quota.Fetch: 2}
+	if err := errors.Join(s.SetQuota(alice, limits), s.SetQuota(others, limits)); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, mem)
+	if diff := cmp.Diff([]quota.Entity{others, alice}, s.Quotas().Entities()); diff != "" || s.Quotas().Limits(alice) != limits {
+		t.Errorf("after a restart: %v (-want +got):\n%s", s.Quotas().Limits(alice), diff)
+	}
+	if err := s.SetQuota(others, quota.Limits{}); err != nil || s.Quotas().Len() != 1 {
+		t.Errorf("removed: %v, %d are left", err, s.Quotas().Len())
+	}
+	if s.SetQuota(quota.Entity{}, limits) == nil || s.SetQuota(alice, quota.Limits{-1}) == nil {
+		t.Error("what makes no sense was taken")
+	}
+}
+
 // The machine may lose power at any operation: the store then holds what it held
 // before the change or after it.
 func TestCrashes(t *testing.T) {
@@ -187,6 +209,7 @@ func TestOpenRefuses(t *testing.T) {
 	st := newState()
 	st.users["alice"] = user{scram.SHA256: verifier(t, scram.SHA256, "p")}
 	st.acls = acl.NewSet([]acl.Binding{readOrders})
+	st.quotas = quota.NewTable(map[quota.Entity]quota.Limits{{User: quota.Named("alice")}: {quota.Produce: 1 << 20}})
 	body, err := encode(st)
 	if err != nil {
 		t.Fatal(err)
@@ -224,6 +247,8 @@ func TestOpenRefuses(t *testing.T) {
 	refuse("unknown member", edit(`"users"`, `"usurpers"`), "unknown object member")
 	refuse("operation", edit("Read", "Reed"), `no operation "Reed"`)
 	refuse("binding that means nothing", edit(`"Topic"`, `"Cluster"`), "a Cluster has no operation Read")
+	refuse("rate", edit("1048576", "-1"), "producer_byte_rate is -1")
+	refuse("nobody's quota", edit(`"user": "alice",`, ""), "neither a user nor a client id")
 	refuse("later format", []byte(strings.Replace(string(good), " 1 ", " 2 ", 1)), "format version 2")
 }
 
@@ -244,7 +269,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(st, back, cmp.AllowUnexported(state{}), cmp.Comparer(sameACLs)); diff != "" {
+		if diff := cmp.Diff(st, back, cmp.AllowUnexported(state{}), cmp.Comparer(sameACLs), cmp.AllowUnexported(quota.Table{})); diff != "" {
 			t.Errorf("written and read again (-want +got):\n%s", diff)
 		}
 	})

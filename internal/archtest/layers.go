@@ -43,6 +43,7 @@ var layers = []place{
 	{path: "broker/txn", layer: brokerTower, floor: 1},
 	{path: "broker/record", layer: brokerTower, floor: 1},
 	{path: "broker/acl", layer: brokerTower, floor: 1},
+	{path: "broker/quota", layer: brokerTower, floor: 1},
 	{path: "broker/scram", layer: brokerTower, floor: 1},
 	{path: "broker/statefile", layer: brokerTower, floor: 1},
 	{path: "broker/access", layer: brokerTower, floor: 2},
