@@ -18,7 +18,9 @@ import (
 //
 // A group with members of the classic protocol is not one of consumers
 // (GROUP_ID_NOT_FOUND): online migration is not there. Without members it becomes
-// one. Regular expressions are those of RE2, at most 1,024 bytes long.
+// one. Regular expressions are those of RE2, at most 1,024 bytes long. As in Kafka, one
+// matches the topics that the client whose heartbeat resolves it may describe, for all
+// members that have the same.
 func handleConsumerGroupHeartbeat(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.ConsumerGroupHeartbeatRequest)
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
@@ -29,7 +31,9 @@ func handleConsumerGroupHeartbeat(b *Broker, _ context.Context, c *conn, kreq km
 	}
 	var reply consumer.Reply
 	if err == nil {
-		reply, err = b.groups.consumerHeartbeat(req.Group, r)
+		reply, err = b.groups.consumerHeartbeat(req.Group, r, clusterTopics{b.topics, func(name string) bool {
+			return c.may(acl.Describe, acl.Topic, name)
+		}})
 	}
 	if err != nil {
 		resp.ErrorCode, resp.ErrorMessage = b.metrics.failed(req.Key(), err), errorMessage(err)

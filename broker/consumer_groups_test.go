@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/riffle-stream/riffle/broker"
+	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/brokertest"
 	"github.com/riffle-stream/riffle/internal/vfs"
 )
@@ -561,5 +562,31 @@ func TestSilentConsumerIsRemoved(t *testing.T) {
 			t.Errorf("it was removed after %v, before its session ended", waited)
 		}
 		wantCode(t, "heartbeat of the silent member", silent.heartbeat(silent.request()).ErrorCode, kerr.UnknownMemberID)
+	})
+}
+
+// A regular expression does not tell of topics that the client may not describe; when it
+// may, they are matched without another subscription.
+func TestConsumerRegexNeedsPermission(t *testing.T) {
+	t.Parallel()
+	overBothSecured(t, func(t *testing.T, dial func() *raw) {
+		fx := &fixture{admin: dial().mustLogin(alice, alicesPassword)}
+		eu, us := fx.admin.create("orders.eu", 1), fx.admin.create("orders.us", 1)
+		may := []permission{onGroup(acl.Read), onTopic(acl.Describe, "orders.eu")}
+		fx.grant(t, may)
+		c := dial().mustLogin(bob, bobsPassword).consumer("readers", "m1")
+		req := c.joinRequest()
+		req.SubscribedTopicRegex = kmsg.StringPtr("orders.*")
+		wantCode(t, "join", c.heartbeat(req).ErrorCode, nil)
+		c.wantOwned(eu, 0)
+		c.wantOwned(us)
+		fx.grant(t, append(may, onTopic(acl.Describe, "orders.us")))
+		c.beat()
+		c.wantOwned(us, 0)
+		fx.grant(t, may)
+		c.beat()
+		c.revoke()
+		c.wantOwned(us)
+		c.wantOwned(eu, 0)
 	})
 }

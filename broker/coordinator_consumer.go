@@ -9,9 +9,9 @@ import (
 	"github.com/riffle-stream/riffle/broker/group/consumer"
 )
 
-// consumerHeartbeat handles ConsumerGroupHeartbeat. It is answered when what the answer
-// says is durable.
-func (co *coordinator) consumerHeartbeat(id string, r consumer.Request) (consumer.Reply, error) {
+// consumerHeartbeat handles ConsumerGroupHeartbeat, for a client to which some topics
+// are visible. It is answered when what the answer says is durable.
+func (co *coordinator) consumerHeartbeat(id string, r consumer.Request, visible clusterTopics) (consumer.Reply, error) {
 	if err := r.Validate(); err != nil {
 		return consumer.Reply{}, err
 	}
@@ -19,7 +19,7 @@ func (co *coordinator) consumerHeartbeat(id string, r consumer.Request) (consume
 	if err != nil {
 		return consumer.Reply{}, err
 	}
-	reply, err := co.beat(g, r)
+	reply, err := co.beat(g, r, visible)
 	next := g.mu.written
 	co.unlock(g)
 	if err != nil {
@@ -33,7 +33,7 @@ func (co *coordinator) consumerHeartbeat(id string, r consumer.Request) (consume
 
 // beat hands a heartbeat to the group, which becomes one of consumers if it can. The
 // caller holds the group's lock.
-func (co *coordinator) beat(g *coordinated, r consumer.Request) (consumer.Reply, error) {
+func (co *coordinator) beat(g *coordinated, r consumer.Request, visible clusterTopics) (consumer.Reply, error) {
 	now := time.Now()
 	members, fresh := g.mu.consumer, g.mu.consumer == nil
 	if fresh {
@@ -43,26 +43,26 @@ func (co *coordinator) beat(g *coordinated, r consumer.Request) (consumer.Reply,
 		members = consumer.New(g.mu.ID(), consumer.Config{})
 	}
 	members.Configure(co.consumerConfig(g.mu.ID()))
-	before := members.State()
-	reply, err := members.Heartbeat(now, clusterTopics{co.b.topics}, r)
+	state := members.State()
+	reply, err := members.Heartbeat(now, visible, r)
 	if err != nil {
 		return consumer.Reply{}, err
 	}
 	if fresh {
-		// What was a classic group ends in the same batch.
-		if err := co.storeConsumer(g, members, group.MembershipTombstone(g.mu.ID())); err != nil {
-			return consumer.Reply{}, err
-		}
-		g.mu.Dissolve()
-		g.mu.consumer = members
-	} else if err := co.storeConsumer(g, members); err != nil {
+		err = co.becomeConsumers(g, members)
+	} else {
+		err = co.storeConsumer(g, members)
+	}
+	if g.mu.consumer != nil { // its sessions run, whether or not the change is in the log
+		g.noteEmpty(now)
+		co.schedule(g)
+	}
+	if err != nil {
 		return consumer.Reply{}, err
 	}
-	if before != consumer.Stable && members.State() == consumer.Stable {
+	if state != consumer.Stable && members.State() == consumer.Stable {
 		co.metrics.rebalances.Inc()
 	}
-	g.noteEmpty(now)
-	co.schedule(g)
 	return reply, nil
 }
 
@@ -101,6 +101,18 @@ func (co *coordinator) tickConsumers(g *coordinated, now time.Time) []group.Expi
 	return expired
 }
 
+// becomeConsumers makes a group of consumers of a classic one without members. The caller
+// holds the group's lock.
+func (co *coordinator) becomeConsumers(g *coordinated, members *consumer.Group) error {
+	// What was a classic group ends in the same batch.
+	if err := co.storeConsumer(g, members, group.MembershipTombstone(g.mu.ID())); err != nil {
+		return err
+	}
+	g.mu.Dissolve()
+	g.mu.consumer = members
+	return nil
+}
+
 // becomeClassic makes a classic group of one whose consumers have all left. The caller
 // holds the group's lock.
 func (co *coordinator) becomeClassic(g *coordinated) error {
@@ -129,8 +141,13 @@ func (co *coordinator) removeInstances(g *coordinated, leaving []group.Leaving) 
 	return errs
 }
 
-// clusterTopics are the topics as groups of consumers see them.
-type clusterTopics struct{ ts *topics }
+// clusterTopics are the topics as a member of a group of consumers sees them.
+type clusterTopics struct {
+	ts *topics
+	// may reports whether the member may know of a topic. It decides what a regular
+	// expression matches; names that a member subscribes to were checked before.
+	may func(name string) bool
+}
 
 // Version implements consumer.Topics.
 func (ct clusterTopics) Version() uint64 { return ct.ts.version.Load() }
@@ -148,7 +165,7 @@ func (ct clusterTopics) Topic(name string) (consumer.Topic, bool) {
 func (ct clusterTopics) Names() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, t := range ct.ts.all() {
-			if !yield(t.Name) {
+			if ct.may(t.Name) && !yield(t.Name) {
 				return
 			}
 		}

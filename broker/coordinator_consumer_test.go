@@ -24,6 +24,11 @@ func consumerJoin(id string) consumer.Request {
 	}
 }
 
+// heartbeatOf sends the heartbeat of a client that may do everything.
+func heartbeatOf(b *Broker, id string, r consumer.Request) (consumer.Reply, error) {
+	return b.groups.consumerHeartbeat(id, r, clusterTopics{b.topics, func(string) bool { return true }})
+}
+
 // membersOf are the members of a group of consumers.
 func membersOf(t testing.TB, b *Broker, id string) (ids []string) {
 	t.Helper()
@@ -62,13 +67,13 @@ func TestConsumersWithFailingDisk(t *testing.T) {
 			if err := commitOne(b, "g", orders, 1); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := b.groups.consumerHeartbeat("members", consumerJoin("m1")); err != nil {
+			if _, err := heartbeatOf(b, "members", consumerJoin("m1")); err != nil {
 				t.Fatal(err)
 			}
 
 			faults.Inject(tt.fault)
 			for _, id := range []string{"members", "g"} {
-				if _, err := b.groups.consumerHeartbeat(id, consumerJoin("m2")); errorCode(err) != kerr.CoordinatorNotAvailable.Code {
+				if _, err := heartbeatOf(b, id, consumerJoin("m2")); errorCode(err) != kerr.CoordinatorNotAvailable.Code {
 					t.Errorf("joining %s = %v, want COORDINATOR_NOT_AVAILABLE", id, err)
 				}
 			}
@@ -89,7 +94,7 @@ func TestConsumersWithFailingDisk(t *testing.T) {
 
 			want := []string{"m1"}
 			if tt.mended {
-				if _, err := b.groups.consumerHeartbeat("members", consumerJoin("m2")); err != nil {
+				if _, err := heartbeatOf(b, "members", consumerJoin("m2")); err != nil {
 					t.Errorf("joining again on a mended disk: %v", err)
 				}
 				want = append(want, "m2")
@@ -113,7 +118,7 @@ func TestConsumerOffsetsExpire(t *testing.T) {
 	if err := commitOne(b, "g", orders, 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.groups.consumerHeartbeat("g", consumerJoin("m1")); err != nil {
+	if _, err := heartbeatOf(b, "g", consumerJoin("m1")); err != nil {
 		t.Fatal(err)
 	}
 	later := time.Now().Add(b.cfg.Group.OffsetsRetention)
@@ -122,7 +127,7 @@ func TestConsumerOffsetsExpire(t *testing.T) {
 		t.Errorf("with a member that reads the topic the offset is %d, want 1", got)
 	}
 	leave := consumer.Request{MemberID: "m1", Epoch: consumer.LeaveEpoch}
-	if _, err := b.groups.consumerHeartbeat("g", leave); err != nil {
+	if _, err := heartbeatOf(b, "g", leave); err != nil {
 		t.Fatal(err)
 	}
 	b.groups.expire(later) // the group has been empty for less, the offset is older
@@ -142,7 +147,7 @@ func TestConcurrentConsumers(t *testing.T) {
 		wg.Go(func() {
 			id, member := fmt.Sprint("g", i%3), fmt.Sprint("m", i)
 			for range 5 {
-				reply, err := b.groups.consumerHeartbeat(id, consumerJoin(member))
+				reply, err := heartbeatOf(b, id, consumerJoin(member))
 				if err != nil {
 					t.Errorf("join: %v", err)
 					return
@@ -155,12 +160,12 @@ func TestConcurrentConsumers(t *testing.T) {
 							owned[p] = struct{}{}
 						}
 					}
-					if reply, err = b.groups.consumerHeartbeat(id, consumer.Request{MemberID: member, Epoch: reply.Epoch, RebalanceTimeout: -1, Owned: owned}); err != nil {
+					if reply, err = heartbeatOf(b, id, consumer.Request{MemberID: member, Epoch: reply.Epoch, RebalanceTimeout: -1, Owned: owned}); err != nil {
 						t.Errorf("heartbeat: %v", err)
 						return
 					}
 				}
-				if _, err := b.groups.consumerHeartbeat(id, consumer.Request{MemberID: member, Epoch: consumer.LeaveEpoch}); err != nil {
+				if _, err := heartbeatOf(b, id, consumer.Request{MemberID: member, Epoch: consumer.LeaveEpoch}); err != nil {
 					t.Errorf("leave: %v", err)
 				}
 			}
@@ -181,14 +186,14 @@ func TestConcurrentConsumers(t *testing.T) {
 
 func BenchmarkConsumerHeartbeat(b *testing.B) {
 	br, _ := startOn(b, Config{FS: vfs.NewMem()})
-	reply, err := br.groups.consumerHeartbeat("g", consumerJoin("m"))
+	reply, err := heartbeatOf(br, "g", consumerJoin("m"))
 	if err != nil {
 		b.Fatal(err)
 	}
 	r := consumer.Request{MemberID: "m", Epoch: reply.Epoch, ClientHost: "/h", RebalanceTimeout: -1}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := br.groups.consumerHeartbeat("g", r); err != nil {
+		if _, err := heartbeatOf(br, "g", r); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -51,6 +51,7 @@ func handleCreateACLs(b *Broker, _ context.Context, c *conn, req kmsg.Request) (
 		resp.Results = append(resp.Results, sr)
 	}
 	if failed == nil && len(good) > 0 {
+		b.topics.version.Add(1) // regular expressions may match others now
 		b.cfg.Logger.Info("broker: ACLs added", "user", c.auth.principal, "acls", good)
 	}
 	return resp, nil

@@ -42,6 +42,7 @@ func handleDeleteACLs(b *Broker, _ context.Context, c *conn, req kmsg.Request) (
 			sr.MatchingACLs = append(sr.MatchingACLs, sm)
 		}
 		if len(deleted[0]) > 0 {
+			b.topics.version.Add(1) // regular expressions may match others now
 			b.cfg.Logger.Info("broker: ACLs deleted", "user", c.auth.principal, "acls", deleted[0])
 		}
 		resp.Results = append(resp.Results, sr)

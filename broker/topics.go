@@ -48,7 +48,7 @@ type topics struct {
 	// not wait for it.
 	changing sync.Mutex
 
-	// version changes whenever a topic is put or deleted.
+	// version changes whenever a topic is put or deleted, and when others may see it.
 	version atomic.Uint64
 
 	mu struct {
