@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/riffle-stream/riffle/serde"
+	"github.com/riffle-stream/riffle/stream/window"
 )
 
 // A window store holds two kinds of keys, a session store likewise:
@@ -79,12 +80,12 @@ func (s WindowStore[K, V]) Spec() Spec {
 	return s.def.spec
 }
 
-// KeySerde returns the serde of the store's keys.
-func (s WindowStore[K, V]) KeySerde() serde.Serde[K] {
+// Keys joins the store's keys with windows, for results of windowed steps.
+func (s WindowStore[K, V]) Keys() window.Keys[K, window.Key[K]] {
 	if s.def == nil {
-		return serde.Serde[K]{Err: s.Spec().Err}
+		return window.Keys[K, window.Key[K]]{}
 	}
-	return s.def.key
+	return window.KeysOf(s.def.key)
 }
 
 // In opens the store for the record that c processes. It is cheap: call it for each record. If the node did not name

@@ -59,11 +59,8 @@ func aggregate[K, V, A any](in *instance, t Table[K, A], rows *aggregator[K, A],
 	update := func(row Optional[A], v V) Optional[A] { return some(add(row, v)) }
 	return func(r *rec[K, V]) error {
 		f.Enter(id)
-		switch {
-		case null.noKey(r):
-			return f.Fail(errNullKey)
-		case null.noValue(r):
-			return f.Fail(errNullInput)
+		if err := null.aggregable(r); err != nil {
+			return f.Fail(err)
 		}
 		return updateRow(rows, r, update)
 	}

@@ -345,6 +345,8 @@ func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (wor
 type Stats struct {
 	// Processed counts input records, dead letters included.
 	Processed, DeadLetters, Commits int64
+	// Late counts records that came too late for a window, once for each step that had to leave them out.
+	Late int64
 	// Lag is the number of records between the last commit and the end of the inputs.
 	Lag int64
 	// Restored counts changelog records read to restore state; Restoring are those still to read.
@@ -361,7 +363,7 @@ type Stats struct {
 func (a *App) Stats() Stats {
 	s := a.metrics.Stats()
 	stats := Stats{
-		Processed: s.Processed, DeadLetters: s.DeadLetters, Commits: s.Commits,
+		Processed: s.Processed, DeadLetters: s.DeadLetters, Commits: s.Commits, Late: s.Late,
 		Lag: s.Lag, Restored: s.Restored, Restoring: s.Restoring, StateWipes: s.Wiped, Rewinds: s.Rewinds,
 	}
 	for _, id := range s.Tasks {

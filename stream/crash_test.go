@@ -232,7 +232,9 @@ func dedup(values []int64) ([]int64, error) {
 func dump(t *testing.T, topology *Topology, c *Cluster, store state.KeyValueStore[string, int64]) map[string]int64 {
 	t.Helper()
 	held := make(map[string]int64)
+	seen := false
 	backend := &peekBackend{Backend: state.NewMemory(), peek: func(id state.TaskID, task state.Task) {
+		seen = true
 		s, _ := task.Store(store.Spec().Name)
 		for kv, err := range s.Range(nil, nil) {
 			if err != nil {
@@ -245,7 +247,9 @@ func dump(t *testing.T, topology *Topology, c *Cluster, store state.KeyValueStor
 			held[string(kv.Key)] = n
 		}
 	}}
-	runToEnd(t, topology, c, Config{Backend: backend, Instance: "one"})
+	for !seen { // there is nothing to process: a run may end before it has joined the group
+		runToEnd(t, topology, c, Config{Backend: backend, Instance: "one"})
+	}
 	return held
 }
 

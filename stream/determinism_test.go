@@ -15,6 +15,7 @@ import (
 	"github.com/riffle-stream/riffle/stream"
 	"github.com/riffle-stream/riffle/stream/internal/client"
 	"github.com/riffle-stream/riffle/stream/internal/task"
+	"github.com/riffle-stream/riffle/stream/window"
 )
 
 // recorder is an output that writes down everything as text.
@@ -72,6 +73,10 @@ var quiet = stream.OnRecord(func(c *stream.Context[string, string], r stream.Rec
 }).Punctuate(30*time.Second, func(c *stream.Context[string, string], at time.Time) error {
 	return c.Forward("", fmt.Sprint("half a minute at ", c.StreamTime().UnixMilli()))
 })
+
+var perWindow = stream.NewTopic("windows", window.KeySerde(serde.String), serde.String)
+
+var inWindow = state.NewWindowStore("joined", serde.String, serde.String).Retention(30 * time.Second)
 
 // run feeds a task with records in batches of the sizes given, running it after each batch for as many records as
 // the next number says, and restarting it, through its committed state, where restart says so.
@@ -146,6 +151,11 @@ func TestSameLogSameOutput(t *testing.T) {
 		many, few := counted.Branch(func(n int64) bool { return n > 2 })
 		many.To(counts)
 		in.ProcessWith("quiet", quiet).To(others)
+		windows := in.Window(window.Hopping(10*time.Second, 4*time.Second).Grace(5*time.Second)).
+			Aggregate(inWindow, func(row, v string) string { return row + "+" + v })
+		windows.Stream().To(perWindow)
+		windows.OnClose().To(perWindow)
+		windows.Late().To(others)
 		few.Map(func(n int64) string { return fmt.Sprint(n) }).To(words)
 		in.FlatMap(strings.Fields).Rekey("by-word", serde.String, serde.String, func(_, w string) string { return w }).To(others)
 	})

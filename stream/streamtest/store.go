@@ -1,6 +1,8 @@
 package streamtest
 
 import (
+	"iter"
+	"math"
 	"time"
 
 	"github.com/riffle-stream/riffle/state"
@@ -19,8 +21,27 @@ func (d *Driver) Get[K, V any](store state.KeyValueStore[K, V], key K) (V, bool)
 // Entries returns everything that a store of the topology holds, in the order of the encoded keys.
 func (d *Driver) Entries[K, V any](store state.KeyValueStore[K, V]) []state.Entry[K, V] {
 	d.t.Helper()
-	var entries []state.Entry[K, V]
-	for e, err := range store.In(d.context(store)).All() {
+	return all(d, store.In(d.context(store)).All())
+}
+
+// Windows returns everything that a window store of the topology holds, in the order of time, then of the encoded keys.
+func (d *Driver) Windows[K, V any](store state.WindowStore[K, V]) []state.WindowEntry[K, V] {
+	d.t.Helper()
+	return all(d, store.In(d.context(store)).All(time.UnixMilli(0), endOfTime))
+}
+
+// Sessions returns everything that a session store of the topology holds, in the order of the sessions' ends.
+func (d *Driver) Sessions[K, V any](store state.SessionStore[K, V]) []state.SessionEntry[K, V] {
+	d.t.Helper()
+	return all(d, store.In(d.context(store)).All(time.UnixMilli(0), endOfTime))
+}
+
+var endOfTime = time.UnixMilli(math.MaxInt64)
+
+// all collects what a store yields.
+func all[E any](d *Driver, seq iter.Seq2[E, error]) (entries []E) {
+	d.t.Helper()
+	for e, err := range seq {
 		if err != nil {
 			d.t.Fatalf("%v", err)
 		}
@@ -32,14 +53,7 @@ func (d *Driver) Entries[K, V any](store state.KeyValueStore[K, V]) []state.Entr
 // Timers returns the timers of a store, in the order in which they are due.
 func (d *Driver) Timers[K any](timers state.Timers[K]) []state.Timer[K] {
 	d.t.Helper()
-	var all []state.Timer[K]
-	for timer, err := range timers.In(d.context(timers)).All() {
-		if err != nil {
-			d.t.Fatalf("%v", err)
-		}
-		all = append(all, timer)
-	}
-	return all
+	return all(d, timers.In(d.context(timers)).All())
 }
 
 // context is what a store is opened with, at the stream time of its task.

@@ -39,14 +39,6 @@ type Key[K any] struct {
 // String is the key and its window, such as card-1@[2026-01-01T12:00:00Z, 2026-01-01T12:05:00Z).
 func (k Key[K]) String() string { return fmt.Sprintf("%v@%s", k.Key, k.Window) }
 
-// Late is a value that came too late for some of its windows, or for all of them.
-type Late[V any] struct {
-	Value V
-	// Missed are the windows that were closed, in the order of their starts. The value counts in none of them; where it
-	// belongs to several it may count in others.
-	Missed []Window
-}
-
 // boundsBytes is what KeySerde adds to a key.
 const boundsBytes = 16
 
@@ -76,5 +68,22 @@ func KeySerde[K any](key serde.Serde[K]) serde.Serde[Key[K]] {
 			k.Window = Millis(int64(binary.BigEndian.Uint64(b[n:])), int64(binary.BigEndian.Uint64(b[n+8:])))
 			return k, nil
 		},
+	}
+}
+
+// Keys joins and parts keys in windows. W is Key[K]: a type of its own lets a step be typed by a store's Keys, where the
+// compiler does not allow it to name Key[K] itself (a stream of windows can be windowed again, without end).
+type Keys[K, W any] struct {
+	Join  func(K, Window) W
+	Split func(W) (K, Window)
+	Serde serde.Serde[W]
+}
+
+// KeysOf returns the Keys for a serde of plain keys.
+func KeysOf[K any](key serde.Serde[K]) Keys[K, Key[K]] {
+	return Keys[K, Key[K]]{
+		Join:  func(k K, w Window) Key[K] { return Key[K]{k, w} },
+		Split: func(k Key[K]) (K, Window) { return k.Key, k.Window },
+		Serde: KeySerde(key),
 	}
 }

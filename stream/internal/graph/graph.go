@@ -55,18 +55,19 @@ type Store struct {
 
 // Node is one step of a topology.
 type Node struct {
-	ID     int // position in the order of creation
-	Kind   Kind
-	Name   string
-	Op     string // the operator as the user calls it, in lower case: "filter", "merge"
-	Inputs []Edge
-	Topic  string   // what a source reads, a sink writes, and a rekey step writes if it repartitions
-	Stores []Store  // what a processor may use
-	Fires  []string // stores of timers whose timers call it
-	Leaf   bool     // may stand at the end of a chain: sinks, processors, peeks
-	Serdes string   // of a source or sink, to tell two topics of one name apart
-	Key    string   // of a source or rekey step: the serde of its keys
-	NewKey bool     // a processor that may send records under other keys
+	ID      int // position in the order of creation
+	Kind    Kind
+	Name    string
+	Op      string // the operator as the user calls it, in lower case: "filter", "merge"
+	Inputs  []Edge
+	Topic   string   // what a source reads, a sink writes, and a rekey step writes if it repartitions
+	Stores  []Store  // what a processor may use
+	Fires   []string // stores of timers whose timers call it
+	Windows string   // definition of the windows of a windowed step
+	Leaf    bool     // may stand at the end of a chain: sinks, processors, peeks
+	Serdes  string   // of a source or sink, to tell two topics of one name apart
+	Key     string   // of a source or rekey step: the serde of its keys
+	NewKey  bool     // a processor that may send records under other keys
 
 	given bool // the name was given by the user
 }
@@ -206,6 +207,9 @@ func (s *SubTopology) describe(b *strings.Builder) {
 		fmt.Fprintf(b, "%s %s", n.Kind, n.Name)
 		if n.Repartitions() {
 			fmt.Fprintf(b, " topic=%s", n.Topic)
+		}
+		if n.Windows != "" {
+			fmt.Fprintf(b, " windows=%s", n.Windows)
 		}
 		for j, store := range n.Stores {
 			b.WriteString([]string{" store=", ","}[min(j, 1)])

@@ -30,6 +30,9 @@ type Frame struct {
 	writes   writes
 	inStore  bool // a call into the state layer is running
 
+	late       int   // the present record came too late for a window, in so many steps
+	lateBefore int64 // the same of the records before
+
 	arena   []byte // keys and values of the outputs held back
 	headers []client.Header
 	outs    []pending
@@ -129,6 +132,9 @@ func (f *Frame) Emit(buf []byte, o Out) error {
 	return nil
 }
 
+// Late notes that the record came too late for a window.
+func (f *Frame) Late() { f.late++ }
+
 // takeEffect applies the writes and hands on the outputs that were held back.
 func (f *Frame) takeEffect(out Output) error {
 	if len(f.writes.list) > 0 {
@@ -139,6 +145,7 @@ func (f *Frame) takeEffect(out Output) error {
 	if err := f.flush(out); err != nil {
 		return err
 	}
+	f.lateBefore += int64(f.late)
 	f.drop()
 	return nil
 }
@@ -197,6 +204,7 @@ func (f *Frame) fail() {
 
 // drop forgets outputs and writes that are held back, or were handed on.
 func (f *Frame) drop() {
+	f.late = 0
 	if cap(f.arena) > arenaKeepBytes {
 		f.arena = nil
 	}

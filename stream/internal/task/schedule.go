@@ -1,21 +1,19 @@
 package task
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream/internal/client"
 )
 
-// schedule is something that a node does between records, when stream time reaches it: a store of timers, or a
-// punctuation.
+// schedule is something that a node does between records, when stream time reaches it: a store of timers, the windows of
+// a store that close, or a punctuation.
 type schedule struct {
 	node   int
-	fire   func(at int64, key []byte)
+	fire   func(at int64, key, value []byte)
 	timers *timerQueue // nil for a punctuation
 	every  int64       // of a punctuation, in milliseconds
 }
@@ -23,9 +21,21 @@ type schedule struct {
 // OnTimers has fire called for each timer of a store that is due. The key is the encoded one, valid during the call.
 // Failures are noted in the Frame, as those of a record are. Call it while the program opens.
 func (f *Frame) OnTimers(node int, store string, fire func(at int64, key []byte)) {
+	f.schedule(node, store, nil, 0, func(at int64, key, _ []byte) { fire(at, key) })
+}
+
+// OnClosed has fire called for each window of a store once it is closed: when stream time reaches the time of its index
+// key plus after, in milliseconds. fire is given the rest of the index key and the value, both valid during the call. How
+// far it has come is kept in the store. Otherwise it is as OnTimers.
+func (f *Frame) OnClosed(node int, spec state.Spec, after int64, fire func(at int64, key, value []byte)) {
+	f.schedule(node, spec.Name, &spec, after, func(at int64, key, value []byte) { fire(at-after, key, value) })
+}
+
+func (f *Frame) schedule(node int, store string, windows *state.Spec, after int64, fire func(at int64, key, value []byte)) {
 	s := &schedule{node: node, fire: fire}
 	if on := f.stores[store]; on != nil {
 		on.timers = newTimerQueue(on)
+		on.timers.windows, on.timers.after = windows, after
 		s.timers = on.timers
 	}
 	f.due = append(f.due, s)
@@ -43,7 +53,7 @@ func (f *Frame) OnIndex(node int, store string, fire func(at int64, key []byte))
 // OnPunctuation has fire called when stream time has passed a multiple of every milliseconds since 1970: once, with the
 // last multiple, if it has passed several at a time. Call it while the program opens.
 func (f *Frame) OnPunctuation(node int, every int64, fire func(at int64)) {
-	f.due = append(f.due, &schedule{node: node, every: every, fire: func(at int64, _ []byte) { fire(at) }})
+	f.due = append(f.due, &schedule{node: node, every: every, fire: func(at int64, _, _ []byte) { fire(at) }})
 }
 
 // openSchedules takes over what the nodes asked for.
@@ -119,11 +129,13 @@ func (t *Task) do(s *schedule, at int64) error {
 	f := &t.frame
 	f.begin(at)
 	f.Enter(s.node)
-	var key []byte
+	var key, value []byte
 	if s.timers != nil {
-		key = s.timers.take()
+		key, value = t.take(s.timers)
 	}
-	t.callFire(s, at, key)
+	if f.fatal == nil && f.failed == nil {
+		t.callFire(s, at, key, value)
+	}
 	if f.failed == nil && s.timers != nil {
 		f.Enter(s.node)
 		f.Fail(s.timers.endless(at))
@@ -145,9 +157,15 @@ func (t *Task) do(s *schedule, at int64) error {
 	return nil
 }
 
-func (t *Task) callFire(s *schedule, at int64, key []byte) {
+func (t *Task) callFire(s *schedule, at int64, key, value []byte) {
 	defer t.recovered()
-	s.fire(at, key)
+	s.fire(at, key, value)
+}
+
+// take takes the first timer, or window, of a queue.
+func (t *Task) take(q *timerQueue) (key, value []byte) {
+	defer t.recovered()
+	return q.take()
 }
 
 // rejectDue makes what was due at a time a dead letter, and drops what it did.
@@ -166,147 +184,4 @@ func (t *Task) rejectDue(s *schedule, at int64, key []byte) error {
 		return fmt.Errorf("dead letter: %w", err)
 	}
 	return nil
-}
-
-// timersAtATime is how many timers a queue reads at a time. It holds twice as many at most.
-const timersAtATime = 256
-
-// timerQueue has the first timers of a store in memory: exactly those whose index keys lie below a bound. So a record
-// that sets no timer costs one comparison, and the store is read once for many timers.
-type timerQueue struct {
-	store *store
-	limit int // timersAtATime
-	// keys are index keys, the first one last. They have buffers of their own, which go back to free.
-	keys [][]byte
-	free [][]byte
-	// bound is where the keys in the store begin that are not here; all says that there are none.
-	bound []byte
-	all   bool
-
-	keepEntry bool // the entry of a timer that fires is left to what is called
-
-	index, entry, key []byte // of the timer that fires
-}
-
-func newTimerQueue(s *store) *timerQueue {
-	from, _ := state.TimerIndex()
-	return &timerQueue{store: s, limit: timersAtATime, bound: from}
-}
-
-// needsFill reports whether a timer at or before limit may be in the store and not here.
-func (q *timerQueue) needsFill(limit int64) bool {
-	if q.all || len(q.keys) > 0 {
-		return false
-	}
-	at, _, ok := state.ParseTimer(q.bound)
-	return !ok || at <= limit // at the very beginning the bound has no time
-}
-
-// fill reads the next timers from the store. No writes are held back.
-func (q *timerQueue) fill() error {
-	_, to := state.TimerIndex()
-	n := 0
-	for kv, err := range q.store.inner.Range(q.bound, to) {
-		if err != nil {
-			return err
-		}
-		if n == q.limit {
-			q.bound = append(q.bound[:0], kv.Key...)
-			slices.Reverse(q.keys)
-			return nil
-		}
-		if _, _, ok := state.ParseTimer(kv.Key); !ok {
-			return fmt.Errorf("%w: a timer with a key of %d bytes", state.ErrCorrupt, len(kv.Key))
-		}
-		q.keys = append(q.keys, append(q.buffer(), kv.Key...))
-		n++
-	}
-	q.all = true
-	slices.Reverse(q.keys)
-	return nil
-}
-
-func (q *timerQueue) buffer() []byte {
-	if n := len(q.free); n > 0 {
-		b := q.free[n-1]
-		q.free = q.free[:n-1]
-		return b[:0]
-	}
-	return nil
-}
-
-// first returns the time of the first timer.
-func (q *timerQueue) first() (at int64, ok bool) {
-	if len(q.keys) == 0 {
-		return 0, false
-	}
-	at, _, ok = state.ParseTimer(q.keys[len(q.keys)-1])
-	return at, ok
-}
-
-// take has the removal of the first timer held back with what it will do, and returns its key.
-func (q *timerQueue) take() (key []byte) {
-	q.index = append(q.index[:0], q.keys[len(q.keys)-1]...)
-	_, key, _ = state.ParseTimer(q.index)
-	q.key = append(q.key[:0], key...)
-	q.entry = state.AppendTimerEntry(q.entry[:0], key)
-	if q.keepEntry {
-		q.store.frame.writes.add(q.store, q.index, nil, true)
-	} else {
-		q.remove()
-	}
-	return q.key
-}
-
-// remove has the removal of the timer that was taken last held back.
-func (q *timerQueue) remove() {
-	w := &q.store.frame.writes
-	w.add(q.store, q.index, nil, true)
-	w.add(q.store, q.entry, nil, true)
-}
-
-// endless returns an error if the present call set a timer that is not after the one that fires.
-func (q *timerQueue) endless(at int64) error {
-	w := &q.store.frame.writes
-	for _, x := range w.list {
-		if x.store != q.store || x.deleted {
-			continue
-		}
-		set, _, ok := state.ParseTimer(w.key(x))
-		if last, _ := w.find(q.store, w.key(x)); ok && last == x && set <= at {
-			return fmt.Errorf("a timer of %q at %v set one at %v: it must lie after itself, or it would never end",
-				q.store.name, time.UnixMilli(at).UTC(), time.UnixMilli(set).UTC())
-		}
-	}
-	return nil
-}
-
-// written follows a write to the store.
-func (q *timerQueue) written(key []byte, deleted bool) {
-	if _, _, ok := state.ParseTimer(key); !ok {
-		return // an entry
-	}
-	if !q.all && bytes.Compare(key, q.bound) >= 0 {
-		return
-	}
-	i, found := slices.BinarySearchFunc(q.keys, key, func(have, key []byte) int { return bytes.Compare(key, have) })
-	switch {
-	case found && deleted:
-		q.free = append(q.free, q.keys[i])
-		q.keys = slices.Delete(q.keys, i, i+1)
-	case !found && !deleted:
-		q.keys = slices.Insert(q.keys, i, append(q.buffer(), key...))
-		q.shrink()
-	}
-}
-
-// shrink forgets the later half of too many timers.
-func (q *timerQueue) shrink() {
-	drop := len(q.keys) - q.limit
-	if drop < q.limit {
-		return
-	}
-	q.bound, q.all = append(q.bound[:0], q.keys[drop-1]...), false
-	q.free = append(q.free, q.keys[:drop]...)
-	q.keys = slices.Delete(q.keys, 0, drop)
 }

@@ -160,6 +160,9 @@ func (t *Task) Offsets() map[string]int64 {
 // StreamTime returns the largest event time seen, in milliseconds since the epoch; 0 if there was none.
 func (t *Task) StreamTime() int64 { return t.frame.streamTime }
 
+// Late returns how many records came too late for a window, once for each step that had to leave them out.
+func (t *Task) Late() int64 { return t.frame.lateBefore }
+
 // Advance has stream time reach a time, in milliseconds, without a record: the next Run first does what is due until
 // then. A time that is passed already is ignored.
 func (t *Task) Advance(to int64) { t.target = max(t.target, to) }

@@ -116,7 +116,7 @@ func (w *writes) apply() error {
 			return fmt.Errorf("store %q: %w", x.store.name, err)
 		}
 		if q := x.store.timers; q != nil {
-			q.written(w.key(x), x.deleted)
+			q.written(w.key(x), w.value(x), x.deleted)
 		}
 	}
 	return nil

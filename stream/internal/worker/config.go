@@ -27,6 +27,8 @@ type Task interface {
 	Offsets() map[string]int64
 	// StreamTime is the largest event time seen, in milliseconds.
 	StreamTime() int64
+	// Late is the number of records that came too late for a window, once for each step that had to leave them out.
+	Late() int64
 }
 
 // Setup is what a task is made of.

@@ -23,9 +23,10 @@ type Metrics struct {
 	replayed prometheus.Counter
 	wipes    prometheus.Counter
 	rewinds  prometheus.Counter
+	lates    *prometheus.CounterVec
 
 	counts struct {
-		processed, dead, commits, restored, wipes, rewinds atomic.Int64
+		processed, dead, late, commits, restored, wipes, rewinds atomic.Int64
 	}
 	mu struct {
 		sync.Mutex
@@ -59,13 +60,15 @@ func NewMetrics() *Metrics {
 		replayed: prometheus.NewCounter(prometheus.CounterOpts(name("restore_records_total", "Changelog records read to restore state."))),
 		wipes:    prometheus.NewCounter(prometheus.CounterOpts(name("state_wipes_total", "Tasks whose local state did not fit its changelog and was restored from the beginning."))),
 		rewinds:  prometheus.NewCounter(prometheus.CounterOpts(name("rewinds_total", "Times that this instance went back to its last commit because the next one did not come about."))),
+		lates: prometheus.NewCounterVec(prometheus.CounterOpts(name("late_records_total",
+			"Records that came too late for a window, once for each step that had to leave them out.")), []string{"subtopology"}),
 	}
 	m.mu.lag = make(map[partition]int64)
 	return m
 }
 
 func (m *Metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.balances, m.left, m.replayed, m.wipes, m.rewinds}
+	return []prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.balances, m.left, m.replayed, m.wipes, m.rewinds, m.lates}
 }
 
 // Describe implements prometheus.Collector.
@@ -91,6 +94,8 @@ type Stats struct {
 	Restored, Restoring int64
 	// Wiped are tasks whose local state was thrown away.
 	Wiped int64
+	// Late are records that came too late for a window, once for each step that had to leave them out.
+	Late int64
 	// Rewinds counts returns to the last commit.
 	Rewinds int64
 	Tasks   []state.TaskID
@@ -100,7 +105,7 @@ type Stats struct {
 func (m *Metrics) Stats() Stats {
 	s := Stats{
 		Processed: m.counts.processed.Load(), DeadLetters: m.counts.dead.Load(), Commits: m.counts.commits.Load(),
-		Restored: m.counts.restored.Load(), Wiped: m.counts.wipes.Load(), Rewinds: m.counts.rewinds.Load(),
+		Restored: m.counts.restored.Load(), Wiped: m.counts.wipes.Load(), Rewinds: m.counts.rewinds.Load(), Late: m.counts.late.Load(),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -115,6 +120,13 @@ func (m *Metrics) Stats() Stats {
 func (m *Metrics) processed(id state.TaskID, n int) {
 	m.counts.processed.Add(int64(n))
 	m.records.WithLabelValues(strconv.Itoa(id.SubTopology)).Add(float64(n))
+}
+
+func (m *Metrics) late(id state.TaskID, n int64) {
+	if n > 0 {
+		m.counts.late.Add(n)
+		m.lates.WithLabelValues(strconv.Itoa(id.SubTopology)).Add(float64(n))
+	}
 }
 
 func (m *Metrics) deadLetters(id state.TaskID, n int64) {

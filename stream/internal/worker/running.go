@@ -19,9 +19,10 @@ type running struct {
 	inputs []*input // in the order of the sub-topology
 	logger *slog.Logger
 
-	full      bool // the last run ended at its limits, not for want of records
-	dirty     bool // there is something to commit
-	processed int  // steps of the task since the last commit
+	full      bool  // the last run ended at its limits, not for want of records
+	dirty     bool  // there is something to commit
+	late      int64 // late records that were counted
+	processed int   // steps of the task since the last commit
 
 	state  state.Task // nil without stores
 	stores []*changelogStore
@@ -153,6 +154,13 @@ func (r *running) uncommittedBytes() int64 {
 // caughtUp reports whether everything that the inputs held, as of their last fetches, was polled.
 func (r *running) caughtUp() bool {
 	return !slices.ContainsFunc(r.inputs, func(in *input) bool { return in.next >= 0 && in.next < in.end })
+}
+
+// newLate returns how many late records there were since it was last called.
+func (r *running) newLate() int64 {
+	before := r.late
+	r.late = r.task.Late()
+	return r.late - before
 }
 
 // positions calls f with the next offset to read of each input whose position is known.

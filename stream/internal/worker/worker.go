@@ -272,6 +272,7 @@ func (w *Worker) runTasks() error {
 	run := func(r *running) error {
 		n, err := r.run(w.cfg.MaxPollRecords, now)
 		w.cfg.Metrics.processed(r.id, n)
+		w.cfg.Metrics.late(r.id, r.newLate())
 		return err
 	}
 	if len(ready) == 0 {
