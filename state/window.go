@@ -88,6 +88,14 @@ func (s WindowStore[K, V]) Keys() window.Keys[K, window.Key[K]] {
 	return window.KeysOf(s.def.key)
 }
 
+// KeySerde returns the serde of the store's keys.
+func (s WindowStore[K, V]) KeySerde() serde.Serde[K] {
+	if s.def == nil {
+		return serde.Serde[K]{Err: s.Spec().Err}
+	}
+	return s.def.key
+}
+
 // In opens the store for the record that c processes. It is cheap: call it for each record. If the node did not name
 // the store, every call on the result returns an [UnknownStoreError].
 func (s WindowStore[K, V]) In(c Context) Windows[K, V] {

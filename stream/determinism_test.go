@@ -76,7 +76,13 @@ var quiet = stream.OnRecord(func(c *stream.Context[string, string], r stream.Rec
 
 var perWindow = stream.NewTopic("windows", window.KeySerde(serde.String), serde.String)
 
-var inWindow = state.NewWindowStore("joined", serde.String, serde.String).Retention(30 * time.Second)
+var (
+	inWindow  = state.NewWindowStore("in-window", serde.String, serde.String).Retention(30 * time.Second)
+	inSession = state.NewSessionStore("in-session", serde.String, serde.String).Retention(10 * time.Second)
+	atTime    = state.NewWindowStore("at-time", serde.String, serde.String).Retention(20 * time.Second)
+)
+
+func add(row, v string) string { return row + "+" + v }
 
 // run feeds a task with records in batches of the sizes given, running it after each batch for as many records as
 // the next number says, and restarting it, through its committed state, where restart says so.
@@ -152,10 +158,18 @@ func TestSameLogSameOutput(t *testing.T) {
 		many.To(counts)
 		in.ProcessWith("quiet", quiet).To(others)
 		windows := in.Window(window.Hopping(10*time.Second, 4*time.Second).Grace(5*time.Second)).
-			Aggregate(inWindow, func(row, v string) string { return row + "+" + v })
+			Aggregate(inWindow, add)
 		windows.Stream().To(perWindow)
 		windows.OnClose().To(perWindow)
 		windows.Late().To(others)
+		sessions := in.Sessions(window.Session(3*time.Second).Grace(2*time.Second)).
+			Aggregate(inSession, add, add)
+		sessions.To(perWindow)
+		sessions.OnClose().To(perWindow)
+		sliding := in.Sliding(window.Sliding(4*time.Second, 9*time.Second).Grace(10*time.Second)).
+			Aggregate(atTime, add, add)
+		sliding.To(perWindow)
+		sliding.OnClose().To(perWindow)
 		few.Map(func(n int64) string { return fmt.Sprint(n) }).To(words)
 		in.FlatMap(strings.Fields).Rekey("by-word", serde.String, serde.String, func(_, w string) string { return w }).To(others)
 	})

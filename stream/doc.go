@@ -22,8 +22,9 @@
 //   - Streams join tables ([Stream.Join]), and tables join tables ([Table.Join]), also by a key in
 //     their values ([Table.JoinForeign]). A [GlobalTable] is at hand whole in every
 //     instance ([Stream.JoinGlobal]). Two streams join within a window ([Stream.JoinStream]).
-//   - [Stream.Window] parts records by windows of event time (package window). Aggregates of them are tables, whose rows can be
-//     sent once when a window is closed ([WindowTable.OnClose]); what comes too late is a stream of its own.
+//   - [Stream.Window], [Stream.Sessions] and [Stream.Sliding] part records by windows of event time (package window).
+//     Aggregates of them are tables, whose rows can be sent once when a window is closed ([WindowTable.OnClose]); what
+//     comes too late is a stream of its own.
 //   - Every step with a name in a topic (Process, Rekey, aggregates, stores) is named by the user. Inserting a step renames
 //     nothing that is kept.
 //   - A [Topology] is what [Builder.Build] makes of it, once it found no mistake. Its text ([Topology.String]) is

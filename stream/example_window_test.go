@@ -19,6 +19,10 @@ type Spend struct {
 
 func (s Spend) Add(p Payment) Spend { return Spend{s.Payments + 1, s.Cents + p.Cents} }
 
+func (s Spend) Merge(later Spend) Spend {
+	return Spend{s.Payments + later.Payments, s.Cents + later.Cents}
+}
+
 var (
 	Spent    = stream.NewTopic("spent", window.KeySerde(serde.String), serde.JSON[Spend]())
 	PerCard  = stream.NewTopic("per-card", window.KeySerde(serde.String), serde.Int64)
@@ -131,4 +135,54 @@ func ExampleWindowed_Count() {
 	// card-1 1
 	// card-2 1
 	// card-1 2
+}
+
+// Visits: payments of a card that follow each other within half an hour.
+func ExampleStream_Sessions() {
+	visits := state.NewSessionStore("visits", serde.String, serde.JSON[Spend]())
+
+	b := stream.NewBuilder("example")
+	b.From(Payments).
+		Sessions(window.Session(30*time.Minute).Grace(0)).
+		Aggregate(visits, Spend.Add, Spend.Merge).
+		OnClose().
+		To(Spent)
+
+	d := pipe(b)
+	d.Pipe(Payments, "card-1", Payment{Card: "card-1", Cents: 100}, noon.Add(20*time.Minute))
+	d.Advance(noon.Add(time.Hour))
+	showWindows(d, Spent)
+	// Output:
+	// card-2 12:00:01-12:00:01 {1 90000}
+	// card-1 12:00:00-12:20:00 {3 12550}
+}
+
+// Each payment with what its card has spent within the last ten seconds, and within the last hour, itself included.
+func ExampleStream_Sliding() {
+	spent := state.NewWindowStore("spent", serde.String, serde.JSON[Spend]())
+
+	b := stream.NewBuilder("example")
+	b.From(Payments).
+		Sliding(window.Sliding(10*time.Second, time.Hour).Grace(time.Minute)).
+		Aggregate(spent, Spend.Add, Spend.Merge).
+		Stream().
+		MapRecord(func(r stream.Record[window.Key[string], Spend]) string {
+			w := r.Key.Window
+			return fmt.Sprintf("%v: %d payments, %d cents", w.End.Sub(w.Start), r.Value.Payments, r.Value.Cents)
+		}).
+		Rekey("by-card", serde.String, serde.String, func(k window.Key[string], _ string) string { return k.Key }).
+		To(Notes)
+
+	d := pipe(b)
+	d.Pipe(Payments, "card-1", Payment{Card: "card-1", Cents: 100}, noon.Add(20*time.Second))
+	show(d, Notes)
+	// Output:
+	// card-1: 10s: 1 payments, 450 cents
+	// card-1: 1h0m0s: 1 payments, 450 cents
+	// card-2: 10s: 1 payments, 90000 cents
+	// card-2: 1h0m0s: 1 payments, 90000 cents
+	// card-1: 10s: 2 payments, 12450 cents
+	// card-1: 1h0m0s: 2 payments, 12450 cents
+	// card-1: 10s: 1 payments, 100 cents
+	// card-1: 1h0m0s: 3 payments, 12550 cents
 }

@@ -150,3 +150,139 @@ func runWindows(t *rapid.T, parts []part, define func(stream.Stream[string, stri
 	d.Advance(time.UnixMilli(1000))
 	return d.Values(out)
 }
+
+// TestSessionModel compares sessions with a model that keeps the records of every session in a list, and looks for gaps in
+// it.
+func TestSessionModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		gap := rapid.Int64Range(1, 15).Draw(t, "gap")
+		grace := rapid.Int64Range(0, 15).Draw(t, "grace")
+		parts := drawParts(t)
+
+		var want []string
+		var sessions []*modelWindow
+		streamTime := int64(0)
+		closeSessions := func(until int64) {
+			slices.SortFunc(sessions, func(a, b *modelWindow) int {
+				return cmp.Or(cmp.Compare(a.end, b.end), cmp.Compare(a.start, b.start), cmp.Compare(a.key, b.key))
+			})
+			for _, s := range sessions {
+				if !s.sent && s.end+gap+grace <= until {
+					s.sent = true
+					want = append(want, "closed "+s.String())
+				}
+			}
+		}
+		for _, p := range parts {
+			streamTime = max(streamTime, p.at)
+			closeSessions(streamTime)
+			merged := &modelWindow{key: p.key, start: p.at, end: p.at + 1}
+			var joined []*modelWindow
+			for _, s := range sessions { // in the order of time
+				if !s.sent && s.key == p.key && s.start <= p.at+gap && p.at <= s.end-1+gap {
+					joined = append(joined, s)
+					merged.start, merged.end = min(merged.start, s.start), max(merged.end, s.end)
+					merged.values = append(merged.values, s.values...)
+				}
+			}
+			if merged.end+gap+grace <= streamTime {
+				want = append(want, fmt.Sprintf("late %s [%d,%d)", p.value, p.at, p.at+1))
+				continue
+			}
+			merged.values = append(merged.values, p.value)
+			for _, s := range joined {
+				if s.start != merged.start || s.end != merged.end {
+					want = append(want, fmt.Sprintf("row %s[%d,%d) none", s.key, s.start, s.end))
+				}
+			}
+			sessions = slices.DeleteFunc(sessions, func(s *modelWindow) bool { return slices.Contains(joined, s) })
+			sessions = append(sessions, merged)
+			want = append(want, "row "+merged.String())
+			closeSessions(-1) // sorts them
+		}
+		closeSessions(1000)
+
+		store := state.NewSessionStore("s", serde.String, serde.String)
+		got := runWindows(t, parts, func(s stream.Stream[string, string]) joinedWindows {
+			return s.Sessions(window.Session(ms(gap)).Grace(ms(grace))).Aggregate(store, join, join)
+		})
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Fatalf("outputs (-model +stream):\n%s", diff)
+		}
+	})
+}
+
+// TestSlidingModel compares sliding windows with a model that keeps the records in a list, and looks through all of them for
+// each window.
+func TestSlidingModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		widths := rapid.SliceOfNDistinct(rapid.Int64Range(1, 40), 1, 3, rapid.ID).Draw(t, "widths")
+		grace := rapid.Int64Range(0, 20).Draw(t, "grace")
+		parts := drawParts(t)
+
+		var want []string
+		var taken []part // in time
+		streamTime, sent := int64(0), int64(-1)
+		inWindow := func(key string, end, width int64) string {
+			var values []string
+			for _, p := range taken {
+				if p.key == key && end-width < p.at && p.at <= end {
+					values = append(values, p.value)
+				}
+			}
+			return fmt.Sprintf("%s[%d,%d) %s", key, end-width+1, end+1, strings.Join(values, "+"))
+		}
+		ends := func() []part { // one for each key and time
+			slices.SortStableFunc(taken, func(a, b part) int { return cmp.Compare(a.at, b.at) })
+			all := slices.Clone(taken)
+			slices.SortStableFunc(all, func(a, b part) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) })
+			return slices.CompactFunc(all, func(a, b part) bool { return a.at == b.at && a.key == b.key })
+		}
+		closeWindows := func(until int64) {
+			for _, e := range ends() {
+				if e.at > sent && e.at+1+grace <= until {
+					for _, width := range widths {
+						want = append(want, "closed "+inWindow(e.key, e.at, width))
+					}
+				}
+			}
+			sent = max(sent, until-grace-1)
+		}
+		for _, p := range parts {
+			streamTime = max(streamTime, p.at)
+			closeWindows(streamTime)
+			if p.at+1+grace <= streamTime {
+				missed := make([]window.Window, len(widths))
+				for i, width := range widths {
+					missed[i] = window.Millis(p.at-width+1, p.at+1)
+				}
+				slices.SortStableFunc(missed, func(a, b window.Window) int { return a.Start.Compare(b.Start) })
+				want = append(want, "late "+p.value+" "+spans(missed...))
+				continue
+			}
+			taken = append(taken, p)
+			for _, e := range ends() {
+				for _, width := range widths {
+					if e.key == p.key && e.at-width < p.at && p.at <= e.at {
+						want = append(want, "row "+inWindow(e.key, e.at, width))
+					}
+				}
+			}
+		}
+		closeWindows(1000)
+
+		sliding := make([]time.Duration, len(widths))
+		for i, width := range widths {
+			sliding[i] = ms(width)
+		}
+		store := state.NewWindowStore("w", serde.String, serde.String)
+		got := runWindows(t, parts, func(s stream.Stream[string, string]) joinedWindows {
+			return s.Sliding(window.Sliding(sliding...).Grace(ms(grace))).Aggregate(store, join, join)
+		})
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Fatalf("outputs (-model +stream):\n%s", diff)
+		}
+	})
+}

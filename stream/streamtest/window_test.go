@@ -116,6 +116,18 @@ func (w *windowScript) define(s stream.Stream[string, string], kind string, args
 		w.outputs(s.Window(window.Tumbling(args[0]).Grace(grace)).Aggregate(windows, join), windows)
 	case "hopping":
 		w.outputs(s.Window(window.Hopping(args[0], args[1]).Grace(grace)).Aggregate(windows, join), windows)
+	case "sliding":
+		w.outputs(s.Sliding(window.Sliding(args...).Grace(grace)).Aggregate(windows, join, join), windows)
+	case "session":
+		sessions := state.NewSessionStore("s", serde.String, serde.String).Retention(retention)
+		w.outputs(s.Sessions(window.Session(args[0]).Grace(grace)).Aggregate(sessions, join, join), windows)
+		w.store = func() string {
+			var b strings.Builder
+			for _, e := range w.d.Sessions(sessions) {
+				fmt.Fprintf(&b, "%s%s = %s\n", e.Key, spans(e.Window), e.Value)
+			}
+			return b.String()
+		}
 	case "unlimited":
 		s.Window(window.Unlimited()).Aggregate(windows, join).To(updates)
 	default:

@@ -143,7 +143,7 @@ func (m Moving) Reach() int64 {
 }
 
 // Until returns the window of a width that ends with a time, both in milliseconds: (t-width, t].
-func (m Moving) Until(t, width int64) Window { return Millis(max(t-width+1, 0), t+1) }
+func (m Moving) Until(t, width int64) Window { return Millis(t-width+1, t+1) }
 
 // String describes the windows, such as sliding(1h0m0s, 24h0m0s).grace(1m0s).
 func (m Moving) String() string {
