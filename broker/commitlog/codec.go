@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -30,7 +31,10 @@ type codecs struct {
 	zstdReader *zstd.Decoder
 	zstdWriter *zstd.Encoder
 	unpacked   []byte
+	limit      int // of unpacked; 0 stands for maxUnpackedBytes
 }
+
+func (c *codecs) maxBytes() int { return cmp.Or(c.limit, maxUnpackedBytes) }
 
 // unpack returns the records of a batch, decompressed: a view that holds until the
 // next call.
@@ -51,7 +55,7 @@ func (c *codecs) unpack(b record.Batch) ([]byte, error) {
 	case record.Zstd:
 		if c.zstdReader == nil {
 			c.zstdReader, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1),
-				zstd.WithDecoderMaxMemory(maxUnpackedBytes), zstd.WithDecoderLowmem(true))
+				zstd.WithDecoderMaxMemory(uint64(c.maxBytes())), zstd.WithDecoderLowmem(true))
 		}
 		if err == nil {
 			c.unpacked, err = c.zstdReader.DecodeAll(b.Payload(), c.unpacked[:0])
@@ -67,9 +71,9 @@ func (c *codecs) unpack(b record.Batch) ([]byte, error) {
 
 func (c *codecs) readLimited(r io.Reader) error {
 	buf := bytes.NewBuffer(c.unpacked[:0])
-	n, err := buf.ReadFrom(io.LimitReader(r, maxUnpackedBytes+1))
+	n, err := buf.ReadFrom(io.LimitReader(r, int64(c.maxBytes())+1))
 	c.unpacked = buf.Bytes()
-	if err == nil && n > maxUnpackedBytes {
+	if err == nil && n > int64(c.maxBytes()) {
 		return errUnpackedTooLarge
 	}
 	return err
@@ -110,7 +114,7 @@ func (c *codecs) unsnapBlock(b []byte) error {
 		return err
 	}
 	have := len(c.unpacked)
-	if n > maxUnpackedBytes-have {
+	if n > c.maxBytes()-have {
 		return errUnpackedTooLarge
 	}
 	if cap(c.unpacked)-have < n {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/riffle-stream/riffle/broker/record"
+	"github.com/riffle-stream/riffle/internal/reliability"
 	"github.com/riffle-stream/riffle/internal/vfs"
 	"github.com/riffle-stream/riffle/internal/vfs/faultfs"
 )
@@ -278,9 +279,11 @@ func (h *history) resend(t *testing.T, l *Log, now time.Time) {
 }
 
 // TestCrashAnywhere lets the machine lose power before each operation that changes
-// the disk, with nothing, half and all of the unsynced data surviving.
+// the disk, with nothing, half and all of the unsynced data surviving; for
+// make reliability also with a quarter and three.
 func TestCrashAnywhere(t *testing.T) {
 	t.Parallel()
+	percents := []int{0, 50, 100, 25, 75}[:reliability.Figure(3, 5)]
 	mem := vfs.NewMem()
 	faults := faultfs.New(mem)
 	s := newStory(t, faults, crashConfig)
@@ -290,7 +293,7 @@ func TestCrashAnywhere(t *testing.T) {
 			return nil
 		}
 		ops++
-		for _, percent := range []int{0, 50, 100} {
+		for _, percent := range percents {
 			seed := uint64(ops)
 			clone := mem.CrashClone(percent, rand.New(rand.NewPCG(seed, uint64(percent))))
 			t.Logf("crash before operation %d (%s) with %d%% surviving", ops, op, percent)
@@ -304,11 +307,46 @@ func TestCrashAnywhere(t *testing.T) {
 		}
 		return nil
 	})
-	s.play(45)
-	if ops < 400 {
-		t.Errorf("%d operations, want at least 400", ops)
+	s.play(reliability.Figure(45, 60))
+	if least := reliability.Figure(400, 500); ops < least {
+		t.Errorf("%d operations, want at least %d", ops, least)
 	}
-	t.Logf("%d operations, %d crashes, %d records", ops, 3*ops, len(s.values))
+	t.Logf("%d operations, %d crashes, %d records", ops, len(percents)*ops, len(s.values))
 	faults.Hook(nil)
 	s.close()
+}
+
+// TestCrashAtRandom is TestCrashAnywhere for many other lives: each ends at one random
+// operation, with a random part of the unsynced data surviving.
+func TestCrashAtRandom(t *testing.T) {
+	t.Parallel()
+	crashes := reliability.Figure(40, 2000)
+	for i := range crashes {
+		seed := uint64(i)
+		rng := rand.New(rand.NewPCG(seed, 3))
+		mem := vfs.NewMem()
+		faults := faultfs.New(mem)
+		s := newStory(t, faults, crashConfig)
+		s.rng = rand.New(rand.NewPCG(seed, 4))
+		at, ops := 1+rng.IntN(300), 0
+		faults.Hook(func(op faultfs.Op) error {
+			if !slices.Contains(faultfs.Mutating(), op.Kind) {
+				return nil
+			}
+			if ops++; ops == at {
+				percent := rng.IntN(101)
+				clone := mem.CrashClone(percent, rng)
+				t.Logf("seed %d: crash before operation %d (%s) with %d%% surviving", seed, ops, op, percent)
+				s.check(t, clone, crashConfig, s.now)
+			}
+			return nil
+		})
+		s.play(35)
+		faults.Hook(nil)
+		s.close()
+		if ops < at {
+			t.Fatalf("seed %d: the life had %d operations, the crash was to come at %d", seed, ops, at)
+		}
+	}
+	t.Logf("%d crashes", crashes)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/riffle-stream/riffle/internal/reliability"
 	"github.com/riffle-stream/riffle/internal/vfs"
 	"github.com/riffle-stream/riffle/internal/vfs/faultfs"
 )
@@ -25,8 +26,8 @@ func TestEveryFailure(t *testing.T) {
 		t.Fatalf("without a fault: %d acknowledged, then %v", len(acked), failed)
 	}
 	total := count.Count(faultfs.Mutating()...)
-	if total < 150 {
-		t.Fatalf("%d operations, want at least 150", total)
+	if least := reliability.Figure(150, 500); total < least {
+		t.Fatalf("%d operations, want at least %d", total, least)
 	}
 	surfaced := 0
 	for n := range total {
@@ -77,7 +78,7 @@ func failingLife(t *testing.T, fsys vfs.FS) (acked []string, err error) {
 		}
 	}()
 	var values []string
-	for i := range 25 {
+	for i := range reliability.Figure(25, 90) {
 		v := fmt.Sprintf("%03d-%0*d", i, 10+(i*37)%150, 0)
 		_, err := l.Append(batchFrom(1, int32(i), 0, v), epoch)
 		if err == nil {

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"encoding/binary"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -98,4 +99,25 @@ func walkAll(t *testing.T, b Batch) bool {
 		previous = r.Offset
 	}
 	return true
+}
+
+// Varints are those of encoding/binary, except that 32-bit ones must fit.
+func FuzzVarint(f *testing.F) {
+	f.Add([]byte{0}, int64(0))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, int64(-1<<31))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02}, int64(-1<<63))
+	f.Fuzz(func(t *testing.T, b []byte, v int64) {
+		want, n := binary.Varint(b)
+		if got, next := varint64(b, 0); n <= 0 && next >= 0 || n > 0 && (next != n || got != want) {
+			t.Errorf("varint64(%x) = %d, %d, want %d, %d", b, got, next, want, n)
+		}
+		fits := n > 0 && n <= maxVarint32Len && want == int64(int32(want))
+		if got, next := varint32(b, 0); fits != (next >= 0) || fits && (next != n || int64(got) != want) {
+			t.Errorf("varint32(%x) = %d, %d, want %d, %d (fits: %v)", b, got, next, want, n, fits)
+		}
+		again := appendVarint(nil, v)
+		if got, next := varint64(again, 0); got != v || next != len(again) || next != varintLen(v) {
+			t.Errorf("%d is written as %x, read as %d", v, again, got)
+		}
+	})
 }
