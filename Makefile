@@ -10,7 +10,7 @@ REF        ?= main
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check format vet lint tidy bench bench-compare fuzz stress golden compat
+.PHONY: help demo test check format vet lint tidy bench bench-compare fuzz reliability stress golden compat
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,13 @@ fuzz: ## run each fuzz target for TIME (default 30s)
 			echo "== $$dir $$f"; (cd "$$dir" && go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(TIME) .) || exit 1; \
 		done; \
 	done
+
+RELIABILITY = TestCrashAnywhere|TestCrashAtRandom|TestCoordinatorsCrashAnywhere|TestTornTail|TestAnyFault|TestEveryFailure|TestDiskFull|TestHugePrefixes|TestSlowClients|TestConnectionFlood|TestBombsAreStored|TestOversizedRecords
+
+reliability: ## crashes, damage and hostile clients at the figures of docs/guarantees.md (about 15 minutes)
+	RIFFLE_RELIABILITY=1 go test -count=1 -timeout 30m -v -run '$(RELIABILITY)' ./broker ./broker/commitlog 
+	RIFFLE_E2E_CYCLES=300 go test -count=1 -timeout 30m -v -run 'TestServerKills' ./internal/e2e
+	$(MAKE) fuzz TIME=60s
 
 stress: ## repeat the tests that match RUN 300 times with the race detector
 	go test -race -count=300 -run '$(RUN)' ./...

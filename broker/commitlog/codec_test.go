@@ -51,6 +51,9 @@ func FuzzUnpack(f *testing.F) {
 	}
 	f.Add(uint8(record.Snappy), []byte(xerialMagic+"\x00\x00\x00\x01\x00\x00\x00\x01\x7f\xff\xff\xff"), int32(1))
 	f.Fuzz(func(t *testing.T, codec uint8, payload []byte, count int32) {
+		if count < 1 {
+			return // not admitted
+		}
 		var c codecs
 		defer c.close()
 		b := claiming(record.Codec(codec%8), payload, count)
