@@ -10,7 +10,7 @@ REF        ?= main
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check format vet lint tidy bench bench-compare fuzz reliability stress golden compat
+.PHONY: help demo test check format vet lint tidy bench bench-compare fuzz reliability planted stress golden compat
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ reliability: ## crashes, damage and hostile clients at the figures of docs/guara
 	RIFFLE_RELIABILITY=1 go test -count=1 -timeout 30m -v -run '$(RELIABILITY)' ./broker ./broker/commitlog 
 	RIFFLE_E2E_CYCLES=300 go test -count=1 -timeout 30m -v -run 'TestServerKills' ./internal/e2e
 	$(MAKE) fuzz TIME=60s
+
+planted: ## plant bugs in a copy of the tree and see that the tests catch them
+	internal/planted/run.sh
 
 stress: ## repeat the tests that match RUN 300 times with the race detector
 	go test -race -count=300 -run '$(RUN)' ./...

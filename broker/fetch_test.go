@@ -315,3 +315,51 @@ func TestListOffsetsAcrossSegments(t *testing.T) {
 		check()
 	})
 }
+
+// Buffers are shared by all connections: what is being written to one must not be
+// filled for another. Each topic has bytes of its own.
+func TestAnswersAreNotMixedUp(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		const clients, fetches, rounds = 8, 4, 6
+		r := start()
+		var conns []*raw
+		for i := range clients {
+			topic := fmt.Sprint("topic-", i)
+			r.create(topic, 1)
+			for range 4 {
+				r.mustProduce(topic, batch(1, strings.Repeat(string(rune('a'+i)), 200<<10)))
+			}
+			conns = append(conns, r.again())
+		}
+		for range rounds {
+			var reqs [clients][]kmsg.Request
+			for i, c := range conns { // all ask before anybody reads
+				for range fetches {
+					reqs[i] = append(reqs[i], fetchRequest(fmt.Sprint("topic-", i), 0))
+				}
+				c.send(reqs[i]...)
+			}
+			for i, c := range conns {
+				for _, req := range reqs[i] {
+					records := recv[*kmsg.FetchResponse](c, req).Topics[0].Partitions[0].RecordBatches
+					for left := records; len(left) > 0; {
+						b, rest, err := record.Next(left)
+						if err == nil {
+							err = b.Check()
+						}
+						if err != nil {
+							t.Fatalf("topic-%d: %v", i, err)
+						}
+						for rec, err := range b.Records() {
+							if err != nil || len(rec.Value) != 200<<10 || rec.Value[0] != byte('a'+i) {
+								t.Fatalf("topic-%d: a record of %d bytes of %q, %v", i, len(rec.Value), rec.Value[:1], err)
+							}
+						}
+						left = rest
+					}
+				}
+			}
+		}
+	})
+}

@@ -34,6 +34,7 @@ type codecs struct {
 	limit      int // of unpacked; 0 stands for maxUnpackedBytes
 }
 
+// maxBytes is how large the records of one batch may become.
 func (c *codecs) maxBytes() int { return cmp.Or(c.limit, maxUnpackedBytes) }
 
 // unpack returns the records of a batch, decompressed: a view that holds until the

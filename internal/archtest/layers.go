@@ -34,6 +34,7 @@ var layers = []place{
 	{path: "internal/invariant", layer: ground},
 	{path: "internal/failpoint", layer: ground},
 	{path: "internal/memnet", layer: ground},
+	{path: "internal/planted", layer: ground}, // bugs for the tests to find
 	{path: "internal/reliability", layer: ground},
 	{path: "internal/vfs", layer: ground},
 	{path: "internal/vfs/faultfs", layer: ground, beside: []string{"internal/vfs"}}, // the same seam, with faults
