@@ -80,6 +80,11 @@ verifiable_consumer range
 verifiable_consumer cooperative --assignment-strategy org.apache.kafka.clients.consumer.CooperativeStickyAssignor
 verifiable_consumer static --group-instance-id one
 verifiable_consumer kip-848 --group-protocol consumer
+check groups-kip-848 "$topic-kip-848 Consumer consumer" "$(tool GroupsCommand --list | squeeze | grep "^$topic-kip-848 ")"
+check group-state-kip-848 "Empty 0" "$(group --describe --group "$topic-kip-848" --state | awk -v t="$topic-kip-848" '$1 == t {print $(NF-1), $NF}')"
+tool ConfigCommand --entity-type groups --entity-name "$topic-kip-848" --alter --add-config consumer.session.timeout.ms=50000 >"$tmp/out"
+check config-group "consumer.session.timeout.ms=50000" "$(tool ConfigCommand --entity-type groups --entity-name "$topic-kip-848" --describe |
+	sed -n 's/^ *\([^ ]*=[^ ]*\) sensitive=.*/\1/p')"
 
 # Performance clients.
 for acks in all 1; do

@@ -96,6 +96,9 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("a value of version 1: %v", err)
 		}
 	}
+	if _, err := Decode(g.key(currentKey, ""), nil); !errors.Is(err, group.ErrCorruptRecord) {
+		t.Errorf("a member without an id: %v", err)
+	}
 	if Known([]byte{0}) || Known([]byte{0, 2, 0, 1}) || Known([]byte{0, 16, 0, 1}) {
 		t.Error("keys of other kinds are known")
 	}

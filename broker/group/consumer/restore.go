@@ -48,6 +48,9 @@ func Decode(key, value []byte) (Entry, error) {
 	if err := k.Complete(); err != nil {
 		return Entry{}, fmt.Errorf("%w: key of kind %d: %w", group.ErrCorruptRecord, e.kind, err)
 	}
+	if e.MemberID == "" && e.kind != epochKey && e.kind != targetEpochKey {
+		return Entry{}, fmt.Errorf("%w: group %q: a member without an id", group.ErrCorruptRecord, e.Group)
+	}
 	if e.Deleted {
 		return e, nil
 	}
