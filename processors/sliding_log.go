@@ -1,6 +1,7 @@
 package processors
 
 import (
+	"fmt"
 	"math"
 	"slices"
 )
@@ -37,13 +38,15 @@ func openLog[K any](w SlidingWindows[K], key K) (*slidingLog[K], error) {
 
 func getBlock[K any](w SlidingWindows[K], key K, part int64) (*block, error) {
 	b, found, err := w.blocks.Get(pair[K, int64]{key, part})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if !found {
+	case found:
+		return b, nil
+	case part == headPart:
 		return newBlock(), nil
 	}
-	return b, nil
+	return nil, fmt.Errorf("processors: the store of sliding windows has no block %d that its head names", part)
 }
 
 // close gives the blocks back. The log must not be used after it.

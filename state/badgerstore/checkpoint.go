@@ -182,6 +182,7 @@ func (t *task) write(f *state.Frozen) error {
 		return err
 	}
 	failpoint.Hit("checkpoint-positions")
+	t.ended.Add(1)
 	return nil
 }
 

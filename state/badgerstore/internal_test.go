@@ -358,6 +358,47 @@ func TestCheckpointByAge(t *testing.T) {
 	})
 }
 
+// What a checkpoint wrote is read also by a task that began to read while it was being written, and reads on when the next
+// checkpoint has displaced its overlay.
+func TestReadAcrossCheckpoints(t *testing.T) {
+	t.Parallel()
+	db := openTest(t, t.TempDir(), Config{CheckpointAge: time.Hour})
+	task := openTask(t, db)
+	writing, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	commitWith := db.writer.commit
+	db.writer.commit = func(txn *badger.Txn, done func(error)) {
+		once.Do(func() {
+			close(writing)
+			<-goOn
+		})
+		commitWith(txn, done)
+	}
+	put(t, task, 0, 10)
+	commit(t, task, 1)
+	first := make(chan error, 1)
+	go func() { first <- db.checkpoint(db.mu.tasks[id]) }()
+	<-writing
+	put(t, task, 100, 1)
+	commit(t, task, 2)
+	store, _ := task.Store("s")
+	if _, found, err := store.Get([]byte("nothing")); found || err != nil {
+		t.Fatalf("Get of a key that is not there: %t, %v", found, err)
+	}
+	close(goOn)
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	if err := db.checkpoint(db.mu.tasks[id]); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 9, 100} {
+		if _, found, err := store.Get(fmt.Appendf(nil, "key %06d", n)); !found || err != nil {
+			t.Errorf("key %d is found: %t, %v", n, found, err)
+		}
+	}
+}
+
 func TestOpenWithoutSpace(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

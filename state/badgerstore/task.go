@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -21,11 +22,12 @@ type task struct {
 	layers     *state.Layers
 
 	// The task's goroutine reads through one transaction until the next commit, for
-	// opening one costs as much as a read. A checkpoint meanwhile does not matter: what
-	// it writes stays in the overlays until a later one displaces it, and that takes a
-	// commit.
-	txn *badger.Txn
-	key []byte
+	// opening one costs as much as a read, or until a checkpoint has ended: the next
+	// one displaces the overlay that held what the transaction does not see.
+	txn   *badger.Txn
+	asOf  uint64 // checkpoints that had ended when txn began
+	key   []byte
+	ended atomic.Uint64 // checkpoints
 }
 
 // OpenTask opens the stores of a task. Stores whose data are in doubt, or were
@@ -127,8 +129,10 @@ func (t *task) setPrefixes() {
 
 // Get implements state.Base.
 func (t *task) Get(store int, key, dst []byte) ([]byte, bool, error) {
-	if t.txn == nil {
-		t.txn = t.db.badger.NewTransaction(false)
+	// Whoever does not find an overlay any more reads here after the end of its checkpoint.
+	if ended := t.ended.Load(); t.txn == nil || t.asOf != ended {
+		t.endRead()
+		t.txn, t.asOf = t.db.badger.NewTransaction(false), ended
 	}
 	t.key = append(append(t.key[:0], t.prefixes[store]...), key...)
 	value, err := get(t.txn, t.key, dst)
