@@ -17,13 +17,9 @@ import (
 // assertions is how many rows docs/assertions.md has.
 const assertions = 48
 
-// owedAssertions may still say "owed" instead of a test, or lack one over both
-// transports. Whoever completes one takes its number out.
-var owedAssertions = []int{10}
-
 // TestAssertions holds docs/assertions.md and the doc comments of the tests against
 // each other: a test that says "Assertion 7" is named in row 7, and a test that row 7
-// names says so. Each row has a test over both transports, or is owed.
+// names says so. Each row has a test over both transports.
 func TestAssertions(t *testing.T) {
 	t.Parallel()
 	tests := assertionTests(t)
@@ -45,11 +41,10 @@ func TestAssertions(t *testing.T) {
 			}
 		}
 		slices.Sort(want)
-		owed := slices.Contains(owedAssertions, number)
 		if !slices.Equal(row.tests, want) {
 			t.Errorf("assertion %d: docs/assertions.md names %v, the doc comments of %v name it", number, row.tests, want)
 		}
-		if !both && !owed {
+		if !both {
 			t.Errorf("assertion %d: none of %v runs over both transports (overBoth)", number, want)
 		}
 	}
@@ -92,7 +87,7 @@ func assertionTests(t *testing.T) map[string]assertionTest {
 				}
 			}
 			ast.Inspect(f, func(n ast.Node) bool {
-				if id, ok := n.(*ast.Ident); ok && id.Name == "overBoth" {
+				if id, ok := n.(*ast.Ident); ok && (id.Name == "overBoth" || id.Name == "overBothSecured") {
 					test.overBoth = true
 				}
 				return true
@@ -106,7 +101,7 @@ func assertionTests(t *testing.T) map[string]assertionTest {
 // assertionRow is a row of the table in docs/assertions.md.
 type assertionRow struct {
 	number int
-	tests  []string // sorted; empty if owed
+	tests  []string // sorted
 }
 
 func assertionRows(t *testing.T) (rows []assertionRow) {
@@ -125,10 +120,8 @@ func assertionRows(t *testing.T) (rows []assertionRow) {
 			continue // the head
 		}
 		row := assertionRow{number: number}
-		if names := strings.TrimSpace(cells[2]); names != "owed" {
-			row.tests = strings.Split(names, ", ")
-			slices.Sort(row.tests)
-		}
+		row.tests = strings.Split(strings.TrimSpace(cells[2]), ", ")
+		slices.Sort(row.tests)
 		if strings.TrimSpace(cells[1]) == "" {
 			t.Error(fmt.Sprint("assertion ", number, " says nothing"))
 		}

@@ -315,3 +315,32 @@ func TestIdempotence(t *testing.T) {
 		want("and goes on", sequenced(2, 0, 3, 1), 0, 20)
 	})
 }
+
+// How far a timestamp may lie from the broker's time is a setting of the topic, either way.
+func TestTimestampLimits(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		r := start()
+		r.create("free", 1)
+		r.create("strict", 1, "message.timestamp.before.max.ms", "86400000", "message.timestamp.after.max.ms", "86400000")
+		r.create("stamped", 1, "message.timestamp.before.max.ms", "86400000", "message.timestamp.type", "LogAppendTime")
+		hours := func(n int) int64 { return time.Now().Add(time.Duration(n) * time.Hour).UnixMilli() }
+		for _, tc := range []struct {
+			topic string
+			ms    int64
+			code  int16
+		}{
+			{"free", 0, 0},
+			{"free", hours(2), 32},
+			{"strict", hours(-23), 0},
+			{"strict", hours(-25), 32},
+			{"strict", hours(23), 0},
+			{"strict", hours(25), 32},
+			{"stamped", 0, 0}, // its own time counts
+		} {
+			if p := r.produce(tc.topic, batch(tc.ms, "x")); p.ErrorCode != tc.code {
+				t.Errorf("%s at %d: error %d (%s), want %d", tc.topic, tc.ms, p.ErrorCode, text(p.ErrorMessage), tc.code)
+			}
+		}
+	})
+}

@@ -131,6 +131,7 @@ func (r *raw) served(what string) {
 	}
 }
 
+// Assertion 10: all mechanisms log in, and a wrong password is an answer, then the end.
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	overBothSecured(t, func(t *testing.T, dial func() *raw) {
@@ -155,7 +156,7 @@ func TestLogin(t *testing.T) {
 	})
 }
 
-// Version 0 of the handshake goes on with bare messages of SASL, then with requests.
+// Assertion 10, continued: version 0 of the handshake goes on with bare messages of SASL, then with requests.
 func TestLoginWithoutHeaders(t *testing.T) {
 	t.Parallel()
 	overBothSecured(t, func(t *testing.T, dial func() *raw) {
@@ -182,7 +183,7 @@ func TestLoginWithoutHeaders(t *testing.T) {
 	})
 }
 
-// Before the login nothing is served but what it takes, and no large frame is read.
+// Assertion 10, continued: before the login nothing is served but what it takes, and no large frame is read.
 func TestNothingBeforeTheLogin(t *testing.T) {
 	t.Parallel()
 	overBothSecured(t, func(t *testing.T, dial func() *raw) {
