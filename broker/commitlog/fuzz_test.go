@@ -112,7 +112,7 @@ func FuzzSideFiles(f *testing.F) {
 		_, suffix, _ := parseFileName(name)
 		return suffix == logSuffix || name == checkpointName
 	})
-	names = append(names, "checkpoint.tmp", "00000000000000000099.index", "00000000000000000099.snapshot", "x")
+	names = append(names, epochsName, "checkpoint.tmp", "00000000000000000099.index", "00000000000000000099.snapshot", "x")
 	for i, name := range names {
 		b, _ := readAll(fsys, name)
 		f.Add(uint8(i), b)
