@@ -4,6 +4,7 @@
 //	frauddetect --input transactions.csv.gz    a file, then a summary
 //	frauddetect --generate                     made-up payments until Ctrl-C
 //	frauddetect evaluate --input FILE          how well models find the frauds of labelled payments
+//	frauddetect train --input FILE --out DIR   models that are trained on labelled payments
 //
 // Payments are written to the topic transactions, keyed by card. The topology in topology.go turns them into the
 // topic alerts; rows that do not parse go to frauddetect-dead-letters. By default the broker lives in this process and
@@ -12,5 +13,6 @@
 //
 // Where to find what: payment holds the values and the CSV row, generator makes payments, rules decides, topology.go
 // says how records flow, job.go runs the import and the topology side by side, alerts.go reads what came of it. For models: features
-// makes numbers of a payment and its counts, scoring scores them, quality measures the scores, evaluate.go replays payments for it.
+// makes numbers of a payment and its counts, scoring scores them, quality measures the scores, training fits models, replay.go runs payments
+// and their labels through the topology for evaluate.go and train.go.
 package main

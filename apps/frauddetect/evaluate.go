@@ -2,44 +2,39 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/riffle-stream/riffle/apps/frauddetect/features"
-	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/frauddetect/quality"
-	"github.com/riffle-stream/riffle/apps/internal/ingest"
-	"github.com/riffle-stream/riffle/apps/internal/progress"
-	"github.com/riffle-stream/riffle/stream"
+	"github.com/riffle-stream/riffle/apps/frauddetect/training"
 )
 
-// scoringPartitions is one, so that the payments of all cards reach a terminal in order of time: then a label counts exactly
-// from its second on. With more partitions a label counts later by as much as their tasks are apart.
-const scoringPartitions = 1
-
-// inputWait is how long the replay waits for the next labels to be fetched before it goes on without them.
-const inputWait = time.Minute
-
-// evaluation replays labelled payments and measures the scores.
+// evaluation measures how well scores find frauds.
 type evaluation struct {
 	evaluateOptions
-	cluster *stream.Cluster
-	display *progress.Display
-	line    progressLine
-
+	replay   *replay
+	weeks    []quality.Week
 	expected []*expectation
 	history  quality.History
-	payments [][]quality.Scored // by model, of the weeks that are measured
+	payments [][]quality.Scored // by model, of the test weeks
+	rows     []trainRow         // of the test weeks, and of what they are trained on
 	report   evaluationReport
 }
 
+// trainRow is a payment as models are trained and tested on it.
+type trainRow struct {
+	quality.Scored
+	vector features.Vector
+}
+
 func runEvaluate(ctx context.Context, o evaluateOptions, stdout io.Writer, stderr *os.File) (err error) {
-	e := &evaluation{evaluateOptions: o, history: make(quality.History), payments: make([][]quality.Scored, len(o.models))}
+	e := &evaluation{
+		evaluateOptions: o, replay: &replay{replayOptions: o.replayOptions},
+		weeks: quality.Weeks(dayOf(o.train), o.weeks), history: make(quality.History), payments: make([][]quality.Scored, len(o.models)),
+	}
 	for _, path := range o.expect {
 		x, err := readExpectation(path, o.models)
 		if err != nil {
@@ -47,24 +42,10 @@ func runEvaluate(ctx context.Context, o evaluateOptions, stdout io.Writer, stder
 		}
 		e.expected = append(e.expected, x)
 	}
-	source, err := e.open()
-	if err != nil {
+	if err := e.replay.run(ctx, stderr, e.add, e.measure); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, source.Close()) }()
-	if e.dir == "" {
-		if e.dir, err = os.MkdirTemp("", "riffle-frauddetect-"); err != nil {
-			return fmt.Errorf("a temporary directory: %w: name one with --dir", err)
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(e.dir)) }()
-	}
-	e.display = progress.Start(stderr, progress.Config{Terminal: progress.IsTerminal(stderr)}, e.line.text)
-	e.cluster = stream.Embedded(e.dir).Observe(newLogger(e.display, o.verbose), prometheus.NewRegistry())
-	err = e.run(ctx, source)
-	e.display.Stop()
-	if err != nil {
-		return err
-	}
+	e.report.replayStats, e.report.PeakMemoryBytes = e.replay.stats, peakMemory()
 	fmt.Fprint(stdout, e.report)
 	if o.report == "" {
 		return nil
@@ -72,172 +53,43 @@ func runEvaluate(ctx context.Context, o evaluateOptions, stdout io.Writer, stder
 	return e.report.write(o.report)
 }
 
-func (e *evaluation) open() (source, error) {
-	if e.input != "" {
-		return openFile(e.input)
+// add keeps what is measured, compared, or learned from.
+func (e *evaluation) add(s *Score) {
+	first, _ := e.weeks[0].Test()
+	_, next := e.weeks[len(e.weeks)-1].Test()
+	day := dayOf(s.Time)
+	if s.Fraud() {
+		e.history.Add(s.Card, day)
 	}
-	g, err := newGenerated(e.generator)
-	if err != nil {
-		return nil, err
+	for _, x := range e.expected {
+		x.compare(s)
 	}
-	return until{g, g.generator.Config().Start.AddDate(0, 0, e.generate)}, nil
-}
-
-// until ends a source at a time.
-type until struct {
-	source
-	end time.Time
-}
-
-func (u until) Next() (paymentRow, error) {
-	row, err := u.source.Next()
-	if err == nil && !row.Time.Before(u.end) {
-		return paymentRow{}, io.EOF
-	}
-	return row, err
-}
-
-// run writes the topics, runs the topology over them, and measures what came out.
-func (e *evaluation) run(ctx context.Context, source source) (err error) {
-	if err := e.cluster.Open(ctx); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, e.cluster.Close()) }()
-	start := time.Now()
-	if err := e.write(ctx, source); err != nil {
-		return err
-	}
-	e.report.Source, e.report.WriteSeconds = source.Name(), time.Since(start).Seconds()
-	start = time.Now()
-	if err := e.score(ctx); err != nil {
-		return err
-	}
-	e.report.ScoreSeconds = time.Since(start).Seconds()
-	e.report.RowsPerSecond = float64(e.report.Rows) / e.report.ScoreSeconds
-	e.line.set("measuring", nil)
-	if err := e.collect(ctx); err != nil {
-		return err
-	}
-	e.report.PeakMemoryBytes = peakMemory()
-	return e.measure()
-}
-
-// write puts the payments in their topic, and the label of each fraud in another.
-func (e *evaluation) write(ctx context.Context, source source) (err error) {
-	for _, topic := range []string{Transactions.Name, Labels.Name, Scores.Name} {
-		if err := e.cluster.CreateTopic(ctx, topic, scoringPartitions, keepForever); err != nil {
-			return err
-		}
-	}
-	payments, err := stream.NewWriter(ctx, e.cluster, Transactions, stream.WriterConfig{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, payments.Close()) }()
-	labels, err := stream.NewWriter(ctx, e.cluster, Labels, stream.WriterConfig{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, labels.Close()) }()
-	e.line.set("writing", func() string { return fmt.Sprintf("read %.0f %%", 100*max(0, source.Progress())) })
-	for {
-		row, err := source.Next()
-		var bad *ingest.BadRow
-		switch {
-		case errors.Is(err, io.EOF):
-			return errors.Join(payments.Flush(ctx), labels.Flush(ctx))
-		case errors.As(err, &bad):
-			return fmt.Errorf("%s, line %d: %w: an evaluation needs every row", source.Name(), bad.Line, bad.Err)
-		case err != nil:
-			return err
-		}
-		if err := payments.Write(ctx, stream.Record[string, payment.Transaction]{Key: row.Key, Value: row.Value}); err != nil {
-			return err
-		}
-		e.report.Rows++
-		if !row.Value.Fraud() {
-			continue
-		}
-		e.report.Frauds++
-		l := payment.Label{Transaction: row.Value, Known: row.Value.Time.Add(features.LabelDelay)}
-		if err := labels.Write(ctx, stream.Record[string, payment.Label]{Key: row.Key, Value: l}); err != nil {
-			return err
-		}
-	}
-}
-
-// score runs the topology until everything is scored.
-func (e *evaluation) score(ctx context.Context) error {
-	topology, err := ScoringTopology(e.models...)
-	if err != nil {
-		return err
-	}
-	app, err := stream.NewApp(topology, e.cluster, stream.Config{
-		Workers: e.workers, StopAtEnd: true, MaxInputWait: inputWait, Logger: newLogger(e.display, e.verbose),
-	})
-	if err != nil {
-		return err
-	}
-	e.line.set("scoring", func() string { return progress.Count(app.Stats().Processed) + " records" })
-	if err := app.Run(ctx); err != nil {
-		return err
-	}
-	if n := app.Stats().DeadLetters; n > 0 {
-		return fmt.Errorf("%d records could not be processed: riffle consume %s-dead-letters tells why", n, scoringName)
-	}
-	return ctx.Err()
-}
-
-// collect reads the scores, and keeps what is measured or compared.
-func (e *evaluation) collect(ctx context.Context) error {
-	weeks := quality.Weeks(dayOf(e.train), e.weeks)
-	first, _ := weeks[0].Test()
-	_, next := weeks[len(weeks)-1].Test()
-	scored := int64(0)
-	for r, err := range e.cluster.Read(ctx, Scores) {
-		if err != nil {
-			return err
-		}
-		scored++
-		s := &r.Value
-		day := dayOf(s.Time)
-		if s.Fraud() {
-			e.history.Add(s.Card, day)
-		}
-		for _, x := range e.expected {
-			x.compare(s)
-		}
-		if day < first || day >= next {
-			continue
-		}
+	p := quality.Scored{Day: day, Card: s.Card, Fraud: s.Fraud()}
+	if day >= first && day < next {
 		for i, score := range s.Scores {
-			e.payments[i] = append(e.payments[i], quality.Scored{Day: day, Card: s.Card, Fraud: s.Fraud(), Score: score})
+			p.Score = score
+			e.payments[i] = append(e.payments[i], p)
 		}
 	}
-	if scored != e.report.Rows {
-		return fmt.Errorf("%d payments were written, but %d are scored", e.report.Rows, scored)
+	if from, _ := e.weeks[0].Training(e.retrain); e.retrain > 0 && day >= from && day < next {
+		e.rows = append(e.rows, trainRow{p, s.Vector()})
 	}
-	return nil
 }
 
 func (e *evaluation) measure() error {
-	weeks := quality.Weeks(dayOf(e.train), e.weeks)
 	for i, m := range e.models {
 		measured := modelReport{Model: m.Name()}
-		for _, w := range weeks {
-			first, _ := w.Test()
-			week := weekReport{
-				First:    time.Unix(int64(first)*86400, 0).UTC().Format(time.DateOnly),
-				Measures: quality.Measure(w.Select(e.payments[i], e.history)),
+		for _, w := range e.weeks {
+			if err := measured.add(w, w.Select(e.payments[i], e.history)); err != nil {
+				return err
 			}
-			if week.Frauds == 0 || week.Frauds == week.Payments {
-				return fmt.Errorf("the test week from %s has %d payments and %d frauds of cards that are not known to be compromised: "+
-					"name a train week with --train, 14 days before a test week with both", week.First, week.Payments, week.Frauds)
-			}
-			measured.Weeks = append(measured.Weeks, week)
 		}
-		measured.sumUp()
 		e.report.Models = append(e.report.Models, measured)
+	}
+	if e.retrain > 0 {
+		if err := e.measureRetrained(); err != nil {
+			return err
+		}
 	}
 	for _, x := range e.expected {
 		e.report.Expected = append(e.report.Expected, x.result())
@@ -245,4 +97,40 @@ func (e *evaluation) measure() error {
 	return nil
 }
 
+// measureRetrained measures models that are trained anew for each week, on the days before the gap in which labels arrive.
+func (e *evaluation) measureRetrained() error {
+	reports := []modelReport{{Model: "logistic*"}, {Model: "trees*"}}
+	for n, w := range e.weeks {
+		e.replay.line.set("training", func() string { return fmt.Sprintf("week %d of %d", n+1, len(e.weeks)) })
+		from, until := w.Training(e.retrain)
+		var set training.Set
+		for _, r := range e.rows {
+			if r.Day >= from && r.Day < until {
+				set.Add(r.vector, r.Fraud)
+			}
+		}
+		models, err := trainModels(&set, e.trees)
+		if err != nil {
+			return fmt.Errorf("training for the week from %s: %w", dayText(until), err)
+		}
+		for i, m := range models {
+			first, next := w.Test()
+			var scored []quality.Scored
+			for _, r := range e.rows {
+				if r.Day >= first && r.Day < next {
+					r.Score = m.Score(&r.vector)
+					scored = append(scored, r.Scored)
+				}
+			}
+			if err := reports[i].add(w, w.Select(scored, e.history)); err != nil {
+				return err
+			}
+		}
+	}
+	e.report.Models = append(e.report.Models, reports...)
+	return nil
+}
+
 func dayOf(t time.Time) int { return int(t.Unix() / 86400) }
+
+func dayText(day int) string { return time.Unix(int64(day)*86400, 0).UTC().Format(time.DateOnly) }

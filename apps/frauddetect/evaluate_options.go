@@ -10,25 +10,19 @@ import (
 	"slices"
 	"time"
 
-	"github.com/riffle-stream/riffle/apps/frauddetect/generator"
 	"github.com/riffle-stream/riffle/apps/frauddetect/scoring"
+	"github.com/riffle-stream/riffle/apps/frauddetect/training"
 )
 
 // evaluateOptions are the command line of "frauddetect evaluate".
 type evaluateOptions struct {
-	input    string
-	generate int // days of made-up payments, if there is no input
-
-	generator generator.Config
-	models    []scoring.Model
-	train     time.Time // first day of the train week
-	weeks     int
-	expect    []string
-
-	workers int
-	dir     string
+	replayOptions
+	train   time.Time // first day of the train week
+	weeks   int
+	retrain int // days to train on for each week, 0 not at all
+	trees   training.TreesConfig
+	expect  []string
 	report  string
-	verbose bool
 }
 
 const evaluateUsage = `usage: frauddetect evaluate --input FILE [flags]
@@ -38,7 +32,8 @@ Replays labelled payments through broker and topology, scores them, and prints h
 protocol of Le Borgne et al., "Reproducible Machine Learning for Credit Card Fraud Detection". A train week, a week
 in which its labels arrive, and a test week, without the cards that are known to be compromised.
 
-Without --model it takes the model_*.json beside the input.
+Without --model it takes the model_*.json beside the input, or else those that come with the program. A star marks models that were
+trained for each test week.
 
 `
 
@@ -46,19 +41,9 @@ Without --model it takes the model_*.json beside the input.
 const firstTrainDay = "2018-07-25"
 
 func parseEvaluateOptions(args []string, out io.Writer) (o evaluateOptions, err error) {
-	f := flag.NewFlagSet("frauddetect evaluate", flag.ContinueOnError)
-	f.SetOutput(io.Discard) // errors are printed once, by the caller
-	f.Usage = func() {
-		fmt.Fprint(out, evaluateUsage)
-		f.SetOutput(out)
-		f.PrintDefaults()
-	}
+	f := newFlags("frauddetect evaluate", evaluateUsage, out)
 	var modelFiles []string
-	f.StringVar(&o.input, "input", "", "read this CSV `file`, plain or gzipped, with labels in the column TX_FRAUD_SCENARIO")
-	f.IntVar(&o.generate, "generate", 0, "use so many `days` of made-up payments instead")
-	f.Uint64Var(&o.generator.Seed, "seed", 0, "generator: equal seeds make equal payments")
-	f.IntVar(&o.generator.Customers, "customers", 0, "generator: number of cards (default 5000)")
-	f.IntVar(&o.generator.Terminals, "terminals", 0, "generator: number of terminals (default 10000)")
+	o.flags(f)
 	f.Func("model", "score with the model in this JSON `file`; may be repeated", func(path string) error {
 		modelFiles = append(modelFiles, path)
 		return nil
@@ -69,34 +54,65 @@ func parseEvaluateOptions(args []string, out io.Writer) (o evaluateOptions, err 
 	})
 	train := f.String("train", firstTrainDay, "first `day` of the train week")
 	f.IntVar(&o.weeks, "weeks", 4, "number of test weeks; the first begins 14 days after the train week")
-	f.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "how many tasks run in parallel")
-	f.StringVar(&o.dir, "dir", "", "keep topics and state in this new `directory` (default: a temporary one)")
+	f.IntVar(&o.retrain, "retrain", 0, "measure models too that are trained for each week on so many `days`, up to the end of its train week")
+	treesFlags(f, &o.trees)
 	f.StringVar(&o.report, "report", "", "write the results to this `file` as JSON")
-	f.BoolVar(&o.verbose, "verbose", false, "log what broker and application do")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	var errs []error
-	if f.NArg() > 0 {
-		errs = append(errs, fmt.Errorf("unexpected argument %q: files are given by --input, --model and --expect", f.Arg(0)))
-	}
-	if (o.input == "") == (o.generate == 0) {
-		errs = append(errs, errors.New("give either --input FILE or --generate DAYS (--help shows all flags)"))
-	}
-	if o.generate < 0 || o.weeks < 1 || o.workers < 1 {
-		errs = append(errs, errors.New("--generate, --weeks and --workers want at least 1"))
+	errs := []error{o.validate(f), validateTrees(o.trees)}
+	if o.weeks < 1 || o.retrain < 0 {
+		errs = append(errs, errors.New("--weeks wants at least 1, --retrain 0 or more"))
 	}
 	if o.train, err = time.Parse(time.DateOnly, *train); err != nil {
 		errs = append(errs, fmt.Errorf("--train %q: want a day such as %s", *train, firstTrainDay))
 	}
-	if len(errs) > 0 {
-		return o, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return o, err
 	}
 	o.models, err = loadModels(modelFiles, o.input)
 	return o, err
 }
 
-// loadModels reads the models that are named, or lie beside the input.
+// newFlags returns a set whose errors are printed once, by the caller.
+func newFlags(name, usage string, out io.Writer) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.Usage = func() {
+		fmt.Fprint(out, usage)
+		f.SetOutput(out)
+		f.PrintDefaults()
+	}
+	return f
+}
+
+// flags defines the flags of the options.
+func (e *replayOptions) flags(f *flag.FlagSet) {
+	f.StringVar(&e.input, "input", "", "read this CSV `file`, plain or gzipped, with labels in the column TX_FRAUD_SCENARIO")
+	f.IntVar(&e.generate, "generate", 0, "use so many `days` of made-up payments instead")
+	f.Uint64Var(&e.generator.Seed, "seed", 0, "generator: equal seeds make equal payments")
+	f.IntVar(&e.generator.Customers, "customers", 0, "generator: number of cards (default 5000)")
+	f.IntVar(&e.generator.Terminals, "terminals", 0, "generator: number of terminals (default 10000)")
+	f.IntVar(&e.workers, "workers", runtime.GOMAXPROCS(0), "how many tasks run in parallel")
+	f.StringVar(&e.dir, "dir", "", "keep topics and state in this new `directory` (default: a temporary one)")
+	f.BoolVar(&e.verbose, "verbose", false, "log what broker and application do")
+}
+
+func (e *replayOptions) validate(f *flag.FlagSet) error {
+	var errs []error
+	if f.NArg() > 0 {
+		errs = append(errs, fmt.Errorf("unexpected argument %q: files are given by flags", f.Arg(0)))
+	}
+	if (e.input == "") == (e.generate == 0) {
+		errs = append(errs, errors.New("give either --input FILE or --generate DAYS (--help shows all flags)"))
+	}
+	if e.generate < 0 || e.workers < 1 {
+		errs = append(errs, errors.New("--generate and --workers want at least 1"))
+	}
+	return errors.Join(errs...)
+}
+
+// loadModels reads the models that are named, or lie beside the input, or came with the program.
 func loadModels(paths []string, input string) ([]scoring.Model, error) {
 	if len(paths) == 0 && input != "" {
 		found, err := filepath.Glob(filepath.Join(filepath.Dir(input), "model_*.json"))
@@ -106,7 +122,7 @@ func loadModels(paths []string, input string) ([]scoring.Model, error) {
 		paths = found
 	}
 	if len(paths) == 0 {
-		return nil, errors.New("no models: name one with --model")
+		return scoring.Shipped()
 	}
 	var models []scoring.Model
 	var errs []error

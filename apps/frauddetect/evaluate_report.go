@@ -14,14 +14,9 @@ import (
 
 // evaluationReport is what an evaluation found. Its JSON form is what --report writes.
 type evaluationReport struct {
-	Source          string         `json:"source"`
-	Rows            int64          `json:"rows"`
-	Frauds          int64          `json:"frauds"`
+	replayStats
 	Models          []modelReport  `json:"models"`
 	Expected        []expectResult `json:"expected,omitempty"`
-	WriteSeconds    float64        `json:"writeSeconds"`
-	ScoreSeconds    float64        `json:"scoreSeconds"`
-	RowsPerSecond   float64        `json:"rowsPerSecond"`
 	PeakMemoryBytes int64          `json:"peakMemoryBytes,omitzero"`
 }
 
@@ -40,6 +35,19 @@ type weekReport struct {
 	quality.Measures
 }
 
+// add adds the measures of a week, and sums up.
+func (m *modelReport) add(w quality.Week, test []quality.Scored) error {
+	first, _ := w.Test()
+	week := weekReport{First: dayText(first), Measures: quality.Measure(test)}
+	if week.Frauds == 0 || week.Frauds == week.Payments {
+		return fmt.Errorf("the test week from %s has %d payments and %d frauds of cards that are not known to be compromised: "+
+			"name a train week with --train, 14 days before a test week with both", week.First, week.Payments, week.Frauds)
+	}
+	m.Weeks = append(m.Weeks, week)
+	m.sumUp()
+	return nil
+}
+
 func (m *modelReport) sumUp() {
 	var weeks []quality.Measures
 	for _, w := range m.Weeks {
@@ -52,8 +60,7 @@ func (m *modelReport) sumUp() {
 
 func (r evaluationReport) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s payments, %s frauds\n", r.Source, progress.Count(r.Rows), progress.Count(r.Frauds))
-	fmt.Fprintf(&b, "  written in %.1f s, scored in %.1f s: %s payments/s", r.WriteSeconds, r.ScoreSeconds, progress.Count(int64(r.RowsPerSecond)))
+	b.WriteString(r.replayStats.String())
 	if r.PeakMemoryBytes > 0 {
 		fmt.Fprintf(&b, ", peak memory %d MiB", r.PeakMemoryBytes>>20)
 	}

@@ -32,6 +32,12 @@ func (w Week) Test() (first, next int) {
 	return first, first + testDays
 }
 
+// Training returns the days that a model for the test week may learn from, [from, until): so many before the gap.
+func (w Week) Training(days int) (from, until int) {
+	until = w.Train + trainDays
+	return until - days, until
+}
+
 // History is when the frauds of each card were made, in days. Its zero value is not usable.
 type History map[string][]int
 

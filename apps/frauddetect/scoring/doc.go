@@ -7,5 +7,6 @@
 //   - Trees are gradient-boosted trees in the JSON form of XGBoost (Booster.save_model to a file *.json), with a
 //     binary:logistic objective. Inference is exact: float32 comparisons and sums in XGBoost's order.
 //
-// Models are immutable and safe for concurrent use.
+// Models are immutable and safe for concurrent use. Those that come with the program ([Shipped]) are made by "frauddetect train" from
+// generated payments.
 package scoring

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/features"
 )
@@ -36,8 +35,7 @@ func Load(path string) (Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scoring: %w", err)
 	}
-	name := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(path), ".json"), "model_")
-	m, err := Parse(name, b)
+	m, err := Parse(nameOf(filepath.Base(path)), b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, path)
 	}

@@ -153,3 +153,26 @@ func BenchmarkScore(b *testing.B) {
 		m.Score(&v)
 	}
 }
+
+// The models that come with the program find what they were made for: a payment above every genuine one, and one at a terminal where all
+// payments of the week before last were frauds.
+func TestShipped(t *testing.T) {
+	t.Parallel()
+	models, err := Shipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(models) != 2 || models[0].Name() != "logistic" || models[1].Name() != "trees" {
+		t.Fatalf("%v, want logistic and trees", models)
+	}
+	usual := features.Vector{40, 0, 0, 3, 40, 20, 40, 80, 40, 1, 0, 7, 0, 30, 0}
+	large, risky := usual, usual
+	large[0] = 400
+	risky[10], risky[12], risky[14] = 1, 1, 0.3
+	for _, m := range models {
+		u, l, r := m.Score(&usual), m.Score(&large), m.Score(&risky)
+		if u > 0.02 || l < 0.5 || r < 0.5 {
+			t.Errorf("%s: a usual payment scores %.3f, a large one %.3f, a risky terminal %.3f", m.Name(), u, l, r)
+		}
+	}
+}
