@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,7 +68,8 @@ type createdTopic struct {
 // report prints a line for each topic that is there now, and returns an error for the others.
 func (f *topicCreate) report(w io.Writer, created kadm.CreateTopicResponses) error {
 	var errs []error
-	for _, t := range created.Sorted() {
+	for _, name := range slices.Sorted(maps.Keys(created)) {
+		t := created[name]
 		exists := errors.Is(t.Err, kerr.TopicAlreadyExists) && f.ifNotExists
 		if t.Err != nil && !exists {
 			errs = append(errs, createError(t))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -56,7 +57,8 @@ func (f *topicDelete) delete(cmd *cobra.Command, adm *kadm.Client, names []strin
 		return fmt.Errorf("delete %s: %w", strings.Join(names, ", "), err)
 	}
 	var errs []error
-	for _, t := range deleted.Sorted() {
+	for _, name := range slices.Sorted(maps.Keys(deleted)) {
+		t := deleted[name]
 		if t.Err != nil {
 			errs = append(errs, deleteError(t))
 			continue
