@@ -77,7 +77,7 @@ func (s *stopper) done(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	for _, r := range w.order {
-		if r.task.Queued() > 0 || r.full {
+		if r.task.Queued() > 0 || r.full || s.reads(r) {
 			return false, nil
 		}
 	}
@@ -99,6 +99,14 @@ func (s *stopper) done(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return reached(s.ends, committed, starts) && reached(ends, committed, starts), nil
+}
+
+// reads reports whether a task is in the middle of a source. A poll may bring nothing because the cluster is slow.
+func (s *stopper) reads(r *running) bool {
+	return slices.ContainsFunc(r.inputs, func(in *input) bool {
+		end, source := s.ends[in.topic][r.id.Partition]
+		return source && in.next >= 0 && in.next < end
+	})
 }
 
 // reached reports whether the committed offsets have come to the ends. A partition stands at its start if it has no
