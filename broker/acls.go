@@ -44,10 +44,7 @@ func aclFilter(t kmsg.ACLResourceType, name *string, pattern kmsg.ACLResourcePat
 
 // aclError gives an error of the store the code that Kafka has for it.
 func aclError(err error) error {
-	switch {
-	case err == nil, errors.Is(err, access.ErrFenced):
-		return err
-	case errors.Is(err, access.ErrTooMany):
+	if errors.Is(err, access.ErrTooMany) {
 		return fmt.Errorf("%w: %w", kerr.PolicyViolation, err)
 	}
 	return err

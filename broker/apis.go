@@ -81,6 +81,8 @@ func apis() []api {
 		{int16(kmsg.AlterClientQuotas), 0, 1, handleAlterClientQuotas},
 		{int16(kmsg.DescribeUserSCRAMCredentials), 0, 0, handleDescribeUserScramCredentials},
 		{int16(kmsg.AlterUserSCRAMCredentials), 0, 0, handleAlterUserScramCredentials},
+		{int16(kmsg.DescribeQuorum), 0, 2, handleDescribeQuorum},
+		{int16(kmsg.UpdateFeatures), 0, 2, handleUpdateFeatures},
 		{int16(kmsg.DescribeCluster), 0, 2, handleDescribeCluster},
 		{int16(kmsg.ListConfigResources), 0, 1, handleListConfigResources},
 		{int16(kmsg.DescribeTopicPartitions), 0, 0, handleDescribeTopicPartitions},

@@ -87,7 +87,7 @@ func (c *conn) frameLimit(key int16) int {
 		return c.b.cfg.MaxFrameBytes
 	case c.auth.done.Load():
 		return c.b.cfg.MaxControlFrameBytes
-	case key == int16(kmsg.SASLAuthenticate) || key == rawToken:
+	case key == int16(kmsg.SASLAuthenticate):
 		return maxSASLFrameBytes
 	}
 	return maxUnauthenticatedFrameBytes

@@ -376,6 +376,8 @@ func clusterRequests() []ruled {
 		{needs: []permission{onCluster(acl.AlterConfigs)}, changes: true, request: of(func(*fixture) *kmsg.AlterClientQuotasRequest {
 			return alterQuota("producer_byte_rate", 1000, quotaUser(alice))
 		})},
+		{needs: []permission{onCluster(acl.Describe)}, request: of(func(*fixture) *kmsg.DescribeQuorumRequest { return kmsg.NewPtrDescribeQuorumRequest() })},
+		{needs: []permission{onCluster(acl.Alter)}, request: of(func(*fixture) *kmsg.UpdateFeaturesRequest { return kmsg.NewPtrUpdateFeaturesRequest() })},
 		{what: "says so", min: 3, max: 5, needs: []permission{onCluster(acl.Describe)}, request: of(func(*fixture) *kmsg.DescribeLogDirsRequest { return kmsg.NewPtrDescribeLogDirsRequest() })},
 		{what: "is empty", min: 1, max: 2, needs: []permission{onCluster(acl.Describe)}, hides: "orders", request: of(func(*fixture) *kmsg.DescribeLogDirsRequest { return kmsg.NewPtrDescribeLogDirsRequest() })},
 		{needs: []permission{onCluster(acl.Alter)}, request: of(func(*fixture) *kmsg.AlterReplicaLogDirsRequest {

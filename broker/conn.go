@@ -43,6 +43,7 @@ var (
 type conn struct {
 	b        *Broker
 	nc       net.Conn
+	raw      net.Conn // nc, or what is below its TLS
 	listener *listener
 	logger   *slog.Logger
 
@@ -70,7 +71,7 @@ type conn struct {
 
 func newConn(b *Broker, l *listener, nc net.Conn) *conn {
 	c := &conn{
-		b: b, nc: nc, listener: l,
+		b: b, nc: nc, raw: nc, listener: l,
 		logger: b.cfg.Logger.With("client", nc.RemoteAddr().String()),
 		queue:  make(chan *request, b.cfg.MaxQueuedRequests),
 
@@ -322,7 +323,7 @@ func (c *conn) handle(req *request) (r reply, err error) {
 		}
 	}()
 	r = reply{req: req, began: time.Now()}
-	if req.key == rawToken {
+	if req.token {
 		r.resp, err = c.handleRawToken(req.frame)
 		return r, err
 	}

@@ -33,6 +33,7 @@ var errFrame = errors.New("broker: bad frame")
 // request is one request as it was read, not yet decoded.
 type request struct {
 	key, version  int16
+	token         bool // a bare message of SASL, without a header; the key is that of SaslAuthenticate
 	correlationID int32
 	clientID      string
 	frame         []byte // key, version and all that follows, as on the wire
@@ -61,8 +62,8 @@ func (f *frameReader) next() (*request, error) {
 		return nil, err
 	}
 	size := int64(int32(binary.BigEndian.Uint32(prefix)))
-	req := &request{key: rawToken}
-	if !f.raw() {
+	req := &request{key: int16(kmsg.SASLAuthenticate), token: f.raw()}
+	if !req.token {
 		if size < headerStartBytes || size > int64(max(f.limit(int16(kmsg.Produce)), f.limit(int16(kmsg.Metadata)))) {
 			return nil, fmt.Errorf("%w: length %d%s", errFrame, size, foreign(prefix))
 		}

@@ -235,7 +235,7 @@ func (cs *connections) cut() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for c := range cs.all {
-		_ = c.nc.Close()
+		_ = c.raw.Close() // without TLS's goodbye, for which a client that is stuck would have to read
 	}
 }
 

@@ -68,11 +68,10 @@ func TestQuotasThrottle(t *testing.T) {
 			t.Errorf("the second: throttled %v after %v, want 1.5s after %v", again, took, throttle)
 		}
 		time.Sleep(again)
-		if began := time.Now(); true {
-			r.served("after the pause")
-			if got := time.Since(began); got > time.Millisecond {
-				t.Errorf("after the pause it took %v", got)
-			}
+		began := time.Now()
+		r.served("after the pause")
+		if got := time.Since(began); got > time.Millisecond {
+			t.Errorf("after the pause it took %v", got)
 		}
 		// Another connection of the same client has the same debt.
 		other := r.again()
@@ -93,7 +92,7 @@ func TestQuotasThrottle(t *testing.T) {
 		if got := resp.ThrottleMillis; got < 1990 || got > 2020 || len(resp.Topics[0].Partitions[0].RecordBatches) != len(big) {
 			t.Errorf("fetch of %d bytes: throttled %d ms, want about two seconds for 150 KiB", len(resp.Topics[0].Partitions[0].RecordBatches), got)
 		}
-		began := time.Now()
+		began = time.Now()
 		r.served("muted")
 		if got := time.Since(began); got < 1990*time.Millisecond || got > 2020*time.Millisecond {
 			t.Errorf("served after %v, want two seconds", got)

@@ -34,10 +34,7 @@ func handleSaslHandshake(b *Broker, ctx context.Context, c *conn, req kmsg.Reque
 	return resp, nil
 }
 
-// rawToken stands for the key of a frame that is a bare message of SASL.
-const rawToken = -1
-
-// rawAnswer is the answer to one: a message of SASL, without a response around it.
+// rawAnswer is a message of SASL, without a response around it.
 type rawAnswer struct {
 	kmsg.Response // nil
 	token         []byte

@@ -154,6 +154,8 @@ var shapes = map[int16]shape{
 	int16(kmsg.ListPartitionReassignments): shapeOf(one(i32), list(one(str), values(i32))),
 	int16(kmsg.ListConfigResources):        shapeOf(since(1, values(i8))),
 	int16(kmsg.DescribeTopicPartitions):    shapeOf(list(one(str)), one(i32), maybe(one(str), one(i32))),
+	int16(kmsg.DescribeQuorum):             shapeOf(list(one(str), list(one(i32)))),
+	int16(kmsg.UpdateFeatures):             shapeOf(one(i32), list(one(str), one(i16), one(i8)), since(1, one(i8))),
 	int16(kmsg.DescribeCluster):            shapeOf(one(i8), since(1, one(i8)), since(2, one(i8))),
 }
 
