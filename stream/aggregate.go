@@ -92,8 +92,10 @@ func updateRow[K, A, In any](a *aggregator[K, A], r *rec[K, In], f func(Optional
 		c.Old.Value = own.Value
 	}
 	c.New = f(Optional[A]{row.Value, found}, r.Value)
-	if c.New.Present && a.none != nil && a.none(&c.New.Value) {
-		c.New = Optional[A]{}
+	if c.New.Present && a.none != nil {
+		if v := c.New.Value; a.none(&v) { // a copy: what it is asked of escapes
+			c.New = Optional[A]{}
+		}
 	}
 	if !c.Old.Present && !c.New.Present {
 		return nil

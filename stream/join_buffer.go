@@ -271,17 +271,18 @@ func appendJoinHeaders(dst []byte, headers []Header) []byte {
 	return dst
 }
 
+var errJoinEntry = fmt.Errorf("%w: a join's record does not parse", state.ErrCorrupt)
+
 // parseJoinEntry takes an entry apart. Headers are copied to those given, or passed over if these are nil; a header's
 // null comes back empty.
 func parseJoinEntry(b []byte, to []Header) (flags byte, headers []Header, value []byte, err error) {
-	corrupt := fmt.Errorf("%w: a join's record of %d bytes", state.ErrCorrupt, len(b))
 	if len(b) == 0 {
-		return 0, nil, nil, corrupt
+		return 0, nil, nil, errJoinEntry
 	}
 	flags, b = b[0], b[1:]
 	count, n := binary.Uvarint(b)
 	if n <= 0 {
-		return 0, nil, nil, corrupt
+		return 0, nil, nil, errJoinEntry
 	}
 	b = b[n:]
 	part := func() []byte {
@@ -296,7 +297,7 @@ func parseJoinEntry(b []byte, to []Header) (flags byte, headers []Header, value 
 	}
 	for range count {
 		if len(b) == 0 {
-			return 0, nil, nil, corrupt
+			return 0, nil, nil, errJoinEntry
 		}
 		key, value := part(), part()
 		if to != nil {

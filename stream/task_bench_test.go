@@ -95,8 +95,10 @@ func benchmarkTask(b *testing.B, topology *stream.Topology) {
 		if err := t.Add(client.Batch{Topic: "numbers", Records: records}); err != nil {
 			b.Fatal(err)
 		}
-		if n, err := t.Run(batch, time.Time{}); err != nil || n != batch {
-			b.Fatal(n, err)
+		for t.Queued() > 0 { // timers are steps of Run, too
+			if n, err := t.Run(batch, time.Time{}); err != nil || n == 0 {
+				b.Fatal(n, err)
+			}
 		}
 		if cfg.State != nil {
 			if err := cfg.State.Commit(nil); err != nil {
