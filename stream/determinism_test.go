@@ -84,9 +84,15 @@ var (
 
 func add(row, v string) string { return row + "+" + v }
 
-// run feeds a task with records in batches of the sizes given, running it after each batch for as many records as
-// the next number says, and restarting it, through its committed state, where restart says so.
+// run is runLogs for a topology that reads the topic lines.
 func run(t *rapid.T, topology *stream.Topology, records []client.Record, next func(limit int) int, restart func() bool) []string {
+	t.Helper()
+	return runLogs(t, topology, map[string][]client.Record{"lines": records}, next, restart)
+}
+
+// runLogs feeds a task with the records of its inputs in batches of the sizes given, running it after each batch for as
+// many records as the next number says, and restarting it, through its committed state, where restart says so.
+func runLogs(t *rapid.T, topology *stream.Topology, logs map[string][]client.Record, next func(limit int) int, restart func() bool) []string {
 	t.Helper()
 	backend := state.NewMemory()
 	out := &recorder{}
@@ -112,13 +118,19 @@ func run(t *rapid.T, topology *stream.Topology, records []client.Record, next fu
 		}
 	}
 	start(nil, 0)
-	for at := 0; at < len(records); {
-		n := min(next(20), len(records)-at)
-		if err := running.Add(client.Batch{Topic: "lines", Records: records[at : at+n], End: int64(len(records))}); err != nil {
-			t.Fatal(err)
+	at := make(map[string]int64)
+	for left := true; left; {
+		left = false
+		for _, topic := range sub.Topics() {
+			log := logs[topic][at[topic]:]
+			n := min(next(20), len(log))
+			if err := running.Add(client.Batch{Topic: topic, Records: log[:n], End: int64(len(logs[topic]))}); err != nil {
+				t.Fatal(err)
+			}
+			at[topic] += int64(n)
+			left = left || n < len(log)
+			process(next(20))
 		}
-		at += n
-		process(next(20))
 		if restart() {
 			offsets := running.Offsets()
 			store := sub.Stores[0].Name
@@ -130,11 +142,11 @@ func run(t *rapid.T, topology *stream.Topology, records []client.Record, next fu
 				t.Fatal(err)
 			}
 			start(offsets, streamTime)
-			if offset, ok := offsets["lines"]; ok {
-				at = int(offset)
-			} else {
-				at = 0
+			clear(at)
+			for topic, offset := range offsets {
+				at[topic] = offset
 			}
+			left = true
 		}
 	}
 	for again := true; again; {
@@ -191,6 +203,44 @@ func TestSameLogSameOutput(t *testing.T) {
 		got := run(rt, topology, records,
 			func(limit int) int { return rapid.IntRange(1, limit).Draw(rt, "next") },
 			func() bool { return rapid.IntRange(0, 3).Draw(rt, "restart") == 0 })
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("outputs (-at once +in pieces):\n%s", diff)
+		}
+	})
+}
+
+// The same holds of tables and joins, which read several inputs in one task.
+func TestSameLogsSameJoins(t *testing.T) {
+	t.Parallel()
+	topology := build(t, func(b *stream.Builder) {
+		left, right := b.From(modelLeft), b.From(modelRight)
+		table := left.Reduce(textStore("last"), func(_, v string) string { return v })
+		third := b.Table(words)
+		right.LeftJoin(table, func(r string, l stream.Optional[string]) string { return fmt.Sprint("row ", l, r) }).To(modelOut)
+		table.OuterJoin(third, func(l, w stream.Optional[string]) string { return fmt.Sprint("rows ", l, w) }).To(modelOut)
+		joined := left.OuterJoinStream(right, window.Within(5*time.Second).Grace(2*time.Second),
+			state.NewJoinStore("pairs", serde.String, serde.String, serde.String),
+			func(l, r stream.Optional[string]) string { return fmt.Sprint("pair ", l, r) })
+		joined.Merge(joined.LateLeft(), joined.LateRight()).To(modelOut)
+	})
+	rapid.Check(t, func(rt *rapid.T) {
+		logs := make(map[string][]client.Record)
+		for _, topic := range topology.Program().Graph.Sources() {
+			for i := range rapid.IntRange(0, 25).Draw(rt, "records") {
+				r := client.Record{
+					Key: []byte(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "key")), Value: []byte(fmt.Sprint(topic[:1], i)),
+					Timestamp: rapid.Int64Range(0, 30).Draw(rt, "time") * 1000, Offset: int64(i),
+				}
+				if topic == "words" && rapid.IntRange(0, 3).Draw(rt, "delete") == 0 {
+					r.Value = nil
+				}
+				logs[topic] = append(logs[topic], r)
+			}
+		}
+		want := runLogs(rt, topology, logs, func(int) int { return 100 }, func() bool { return false })
+		got := runLogs(rt, topology, logs,
+			func(limit int) int { return rapid.IntRange(1, limit).Draw(rt, "next") },
+			func() bool { return rapid.IntRange(0, 5).Draw(rt, "restart") == 0 })
 		if diff := cmp.Diff(want, got); diff != "" {
 			rt.Fatalf("outputs (-at once +in pieces):\n%s", diff)
 		}

@@ -11,7 +11,8 @@ import (
 // It is loaded before an instance processes its first record, and follows its topic from then on. It does not wait for
 // event time: a record meets the rows that have arrived when it is processed. So results depend on when a row came, and
 // processing the same log again need not give the same ones, unless the table did not change meanwhile. Where that
-// matters, use a [Table]. Records without a key are left out. It takes at most Config.MaxGlobalBytes.
+// matters, use a [Table]. Records without a key are left out; partitions that
+// are added to the topic are read after a restart. All global tables take at most Config.MaxGlobalBytes.
 type GlobalTable[K, V any] struct {
 	b     *Builder
 	node  *graph.Node

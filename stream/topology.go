@@ -29,6 +29,10 @@ func (t *Topology) Name() string { return t.program.Graph.Name }
 //	sub-topology 1 reads=app-by-shop-repartition stores=totals
 //	source by-shop topic=app-by-shop-repartition
 //
+// Global tables stand in front of everything:
+//
+//	global shops
+//
 // Equal topologies have equal texts, so the text makes a golden test: a change that would orphan the changelog of a
 // store, or a repartition topic, is one changed line in a review.
 func (t *Topology) String() string { return t.program.Graph.String() }
