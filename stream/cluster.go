@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/riffle-stream/riffle/internal/embed"
 	"github.com/riffle-stream/riffle/stream/internal/client"
@@ -25,6 +27,9 @@ type Cluster struct {
 	dir        string   // of an embedded broker
 	seeds      []string // of another one
 	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
+	tls        *tls.Config    // nil: plaintext
+	login      sasl.Mechanism // nil: none
+	secureErr  error          // what is wrong with Secure's argument
 	logger     *slog.Logger
 	registerer prometheus.Registerer
 
@@ -58,6 +63,9 @@ func (c *Cluster) Open(ctx context.Context) error {
 	defer c.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if c.secureErr != nil {
+		return c.secureErr
 	}
 	if c.dir == "" && len(c.seeds) == 0 {
 		return errors.New("stream: a cluster needs a directory (Embedded) or an address (Kafka)")
@@ -94,9 +102,9 @@ func (c *Cluster) Close() error {
 func (c *Cluster) conn() client.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	conn := client.Conn{Seeds: c.seeds, Dial: c.dial, Compress: true, Logger: c.logger}
+	conn := client.Conn{Seeds: c.seeds, Dial: c.dial, TLS: c.tls, Login: c.login, Compress: true, Logger: c.logger}
 	if b := c.mu.broker; b != nil {
-		conn.Seeds, conn.Dial, conn.Compress = []string{embed.Addr}, b.Dial, false
+		conn = client.Conn{Seeds: []string{embed.Addr}, Dial: b.Dial, Logger: c.logger}
 	}
 	return conn
 }

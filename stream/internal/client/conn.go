@@ -2,11 +2,13 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
 )
 
 // Conn says how to reach a cluster.
@@ -15,6 +17,9 @@ type Conn struct {
 	Seeds []string
 	// Dial replaces the network, for a broker in the same process. Nil dials TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS, if set, encrypts connections; Login, if set, proves who the client is.
+	TLS   *tls.Config
+	Login sasl.Mechanism
 	// Compress lets the producer compress its batches. A broker in the same process gains nothing from it.
 	Compress bool
 	// Logger receives what the client library says, at debug level; its warnings and errors at their own level.
@@ -34,6 +39,12 @@ func (c Conn) options(clientID string) []kgo.Opt {
 	}
 	if c.Dial != nil {
 		opts = append(opts, kgo.Dialer(c.Dial))
+	}
+	if c.TLS != nil {
+		opts = append(opts, kgo.DialTLSConfig(c.TLS))
+	}
+	if c.Login != nil {
+		opts = append(opts, kgo.SASL(c.Login))
 	}
 	if c.Logger != nil {
 		opts = append(opts, kgo.WithLogger(logAdapter{c.Logger}))
