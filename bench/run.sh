@@ -5,9 +5,10 @@
 #   bench/run.sh             all contenders of this tree, the ratios to riffle
 #   bench/run.sh compare REF this tree against another revision
 #
-# RUN (default .) narrows the benchmarks, ROUNDS (5) and BENCHTIME (3x) set how
-# often they run, PKG (./bench) is the package, OUT (a temporary file) keeps the raw
-# output of the first form.
+# RUN (default .) narrows the benchmarks, ROUNDS (5; benchstat calls nothing certain
+# below 4) and BENCHTIME (3x) set how often they run, MINUTES when no further round
+# begins, PKG (./bench) is the package, OUT (a temporary file) keeps the raw output
+# of the first form.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOTOOLCHAIN=auto
@@ -21,6 +22,9 @@ build() { # directory of the tree, name
 round() { # directory of the tree, name
 	(cd "$1/$PKG" && "$tmp/$2" -test.run '^$' -test.bench "$RUN" -test.benchtime "$BENCHTIME" -test.benchmem)
 }
+more() { # round: whether there is time for it, if it takes as long as those before
+	[ -z "${MINUTES:-}" ] || [ "$1" = 1 ] || [ $((SECONDS + SECONDS / ($1 - 1))) -lt $((MINUTES * 60)) ]
+}
 benchstat() { go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da "$@"; }
 
 if [ "${1:-}" = compare ]; then
@@ -29,6 +33,7 @@ if [ "${1:-}" = compare ]; then
 	build "$tmp/ref" old
 	build . new
 	for i in $(seq "$ROUNDS"); do
+		more "$i" || break
 		echo "round $i of $ROUNDS" >&2
 		round "$tmp/ref" old >>"$tmp/old.txt"
 		round . new >>"$tmp/new.txt"
@@ -47,7 +52,11 @@ build . new
 	echo "command: RUN='$RUN' ROUNDS=$ROUNDS BENCHTIME=$BENCHTIME PKG=$PKG bench/run.sh"
 } >"$OUT"
 for i in $(seq "$ROUNDS"); do
+	more "$i" || break
 	echo "round $i of $ROUNDS" >&2
 	round . new | tee -a "$OUT" | grep --line-buffered '^Benchmark\|^---\|FAIL' >&2
 done
-benchstat -ignore date,commit,go,machine,command -col '/broker@(riffle kfake file)' "$OUT"
+# What the machine did to the client's allocations is in the raw output only.
+units='.unit:("records/s" OR "p50-µs" OR "p99-µs" OR "p99.9-µs" OR "s/start" OR "ready-RSS-MiB" OR "served-RSS-MiB")'
+[ "$PKG" = ./bench ] || exec cat "$OUT"
+benchstat -ignore date,commit,go,machine,command -filter "$units" -col '/broker@(riffle kfake file)' "$OUT"
