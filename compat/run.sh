@@ -45,7 +45,7 @@ export GOTOOLCHAIN=auto RIFFLE="$tmp/riffle" NODE="${NODE:-node}"
 # One server that asks nobody who he is, and one where clients log in.
 export SECURE_USER=admin SECURE_PASSWORD=compat-secret SECURE_SEEDS
 (umask 077 && echo "$SECURE_USER = $SECURE_PASSWORD" >"$tmp/users")
-start secure --listen sasl_plaintext://127.0.0.1:0 --users-file "$tmp/users"
+start secure --listen sasl_plaintext://127.0.0.1:0 --users-file "$tmp/users" --super-users "User:$SECURE_USER"
 SECURE_SEEDS=$seeds
 start plain --listen 127.0.0.1:0
 

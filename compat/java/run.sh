@@ -134,3 +134,39 @@ check streams-reset 1 "$(tool StreamsResetter --application-id "$topic-words" --
 
 tool TopicCommand --delete --topic "$topic"
 check topic-deleted "" "$(tool TopicCommand --list --topic "$topic")"
+
+# Users and permissions, on the server where clients log in.
+config() { # file, user, password, mechanism
+	printf '%s\n' security.protocol=SASL_PLAINTEXT "sasl.mechanism=$4" \
+		"sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username=\"$2\" password=\"$3\";" >"$tmp/$1"
+}
+config admin "$SECURE_USER" "$SECURE_PASSWORD" SCRAM-SHA-512
+config alice alice alice-secret SCRAM-SHA-256
+seeds=$SECURE_SEEDS
+as() { tool "$2" --command-config "$tmp/$1" "${@:3}"; }
+acls() { as admin AclCommand "$@"; }
+send() { echo "$1" | as alice ConsoleProducer --topic "$topic" --command-property max.block.ms=10000 2>&1 | grep -om1 'TopicAuthorizationException\|SaslAuthenticationException'; }
+receive() { as alice consumer.ConsoleConsumer --topic "$topic" --group "$topic" --from-beginning --max-messages 2 --timeout-ms 20000 2>"$tmp/err" | paste -sd' '; }
+as admin TopicCommand --create --topic "$topic" --partitions 1 >"$tmp/out"
+
+check scram-user-create "Completed updating config for user alice." "$(as admin ConfigCommand --alter --entity-type users --entity-name alice \
+	--add-config 'SCRAM-SHA-256=[iterations=8192,password=alice-secret]')"
+check scram-user-describe "SCRAM-SHA-256=iterations=8192" "$(as admin ConfigCommand --describe --entity-type users --entity-name alice | grep -o 'SCRAM-SHA-256=iterations=8192')"
+check acl-none-may-not-write TopicAuthorizationException "$(send a)"
+acls --add --allow-principal User:alice --producer --topic "$topic" >"$tmp/out"
+check acl-may-write "" "$(send b)$(send c)"
+check acl-none-may-not-read 1 "$(as alice consumer.ConsoleConsumer --topic "$topic" --group "$topic" --timeout-ms 5000 2>&1 | grep -cm1 'AuthorizationException')"
+acls --add --allow-principal User:alice --consumer --topic "${topic%-*}-" --group "${topic%-*}-" --resource-pattern-type prefixed >"$tmp/out"
+check acl-may-read-by-prefix "b c" "$(receive)"
+check acl-list "WRITE LITERAL, READ PREFIXED" "$(acls --list --topic "$topic" --resource-pattern-type match --principal User:alice |
+	awk '/patternType=LITERAL/ {p = "LITERAL"} /patternType=PREFIXED/ {p = "PREFIXED"} /operation=(READ|WRITE)/ {match($0, /operation=[A-Z]+/); print substr($0, RSTART + 10, RLENGTH - 10), p}' |
+	sort -r | paste -sd, | sed 's/,/, /')"
+acls --add --deny-principal User:alice --deny-host '*' --operation Write --topic "$topic" >"$tmp/out"
+check acl-deny-wins TopicAuthorizationException "$(send d)"
+acls --remove --force --deny-principal User:alice --deny-host '*' --operation Write --topic "$topic" >"$tmp/out"
+check acl-deny-removed "" "$(send d)"
+acls --add --allow-principal User:alice --producer --transactional-id "$topic" --topic "$topic" >"$tmp/out"
+check acl-transactional 1000 "$(as alice ProducerPerformance --topic "$topic" --num-records 1000 --record-size 100 --throughput -1 \
+	--transactional-id "$topic" --transaction-duration-ms 50 | sed -n 's/^\([0-9]*\) records sent.*99.9th.*/\1/p')"
+as admin ConfigCommand --alter --entity-type users --entity-name alice --delete-config SCRAM-SHA-256 >"$tmp/out"
+check scram-user-deleted SaslAuthenticationException "$(send e)"
