@@ -23,7 +23,7 @@ func newGroupMetrics() groupMetrics {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	return groupMetrics{
-		rebalances: counter("broker_group_rebalances_total", "Generations whose members got their assignments."),
+		rebalances: counter("broker_group_rebalances_total", "Generations whose members got their assignments, and groups of consumers that became stable."),
 		removed:    counter("broker_group_members_removed_total", "Members that were removed because a time ran out."),
 		offsets:    counter("broker_group_offsets_committed_total", "Offsets that were committed."),
 		expired:    counter("broker_group_offsets_expired_total", "Offsets that were forgotten because nobody used them for offsets.retention.minutes."),

@@ -7,8 +7,8 @@ import (
 )
 
 // Versions of keys in __consumer_offsets: each is a kind of record of Kafka's
-// coordinator-key schemas. All values have version 0. Kafka's records of resolved regular expressions
-// (16) are not written: they are resolved again after a restart.
+// coordinator-key schemas. All values have version 0. Kafka's records of resolved
+// regular expressions (16) are not written: they are resolved again after a restart.
 const (
 	epochKey       int16 = 3 // ConsumerGroupMetadata
 	memberKey      int16 = 5 // ConsumerGroupMemberMetadata
