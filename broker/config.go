@@ -64,8 +64,10 @@ type Config struct {
 	// MaxUnauthenticated limits the connections whose clients have not proved yet who
 	// they are. The default is 128.
 	MaxUnauthenticated int
-	// MaxFrameBytes limits Produce and Fetch requests, MaxControlFrameBytes all
-	// others. The defaults are 32 MiB and 1 MiB. Larger ones close the connection.
+	// MaxFrameBytes limits Produce and Fetch requests (socket.request.max.bytes),
+	// MaxControlFrameBytes all others. The defaults are 100 MiB, as in Kafka, and
+	// 1 MiB. Larger ones close the connection. Clients rely on the first: they put
+	// batches for many partitions into one request.
 	MaxFrameBytes        int
 	MaxControlFrameBytes int
 	// MaxRequestMemoryBytes limits the bytes of all requests under way; further
@@ -173,7 +175,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxConnectionsPerIP, 64)
 	setDefault(&c.MaxUnauthenticated, 128)
 	setDefault(&c.HandshakeTimeout, 10*time.Second)
-	setDefault(&c.MaxFrameBytes, 32<<20)
+	setDefault(&c.MaxFrameBytes, 100<<20)
 	setDefault(&c.MaxControlFrameBytes, 1<<20)
 	setDefault(&c.MaxRequestMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))
 	setDefault(&c.MaxFetchMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))

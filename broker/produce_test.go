@@ -344,3 +344,24 @@ func TestTimestampLimits(t *testing.T) {
 		}
 	})
 }
+
+// A client puts batches for all partitions of a broker into one request, as much as
+// Kafka takes by default: franz-go up to 100 MiB. One that is closed on for it sends
+// the same again, for ever.
+func TestProduceToManyPartitionsAtOnce(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
+		const partitions = 40
+		r := start()
+		r.create("wide", partitions, "riffle.flush", "os")
+		var w record.Builder
+		w.Append(time.Now().UnixMilli(), nil, make([]byte, 1_000_000))
+		batches := slices.Repeat([][]byte{w.Finish()}, partitions)
+		resp := do[*kmsg.ProduceResponse](r, produceRequest("wide", -1, batches...))
+		for _, p := range resp.Topics[0].Partitions {
+			if p.ErrorCode != 0 || p.BaseOffset != 0 {
+				t.Errorf("partition %d: error %d, offset %d, want 0 and 0", p.Partition, p.ErrorCode, p.BaseOffset)
+			}
+		}
+	})
+}

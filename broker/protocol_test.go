@@ -97,7 +97,7 @@ func TestUnservedRequestsCloseTheConnection(t *testing.T) {
 			"version below the range":   frame(1, 3, 1, []byte{0xff, 0xff}),
 			"negative length":           prefix(0xffffffff),
 			"huge length":               prefix(0x7fffffff),
-			"length 100 MiB":            prefix(100 << 20),
+			"length above 100 MiB":      prefix(100<<20 + 1),
 			"length without a header":   prefix(7),
 			"HTTP":                      []byte("GET / HTTP/1.1\r\n\r\n"),
 			"TLS":                       {0x16, 0x03, 0x01, 0x02, 0x00, 0x01},
