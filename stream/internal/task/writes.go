@@ -3,7 +3,9 @@ package task
 import (
 	"bytes"
 	"fmt"
+	"hash/maphash"
 	"iter"
+	"math/bits"
 	"slices"
 
 	"github.com/riffle-stream/riffle/state"
@@ -18,7 +20,7 @@ const scanMax = 8
 type writes struct {
 	arena []byte
 	list  []write
-	index map[writeKey]int // last write of each key; nil up to scanMax writes
+	index []int32 // open addressing: places in list + 1 of the last write of each key; empty up to scanMax writes
 }
 
 // write is a put, or a delete. Its key is arena[start:keyEnd], its value arena[keyEnd:end].
@@ -26,11 +28,6 @@ type write struct {
 	store              *store
 	start, keyEnd, end int
 	deleted            bool
-}
-
-type writeKey struct {
-	store *store
-	key   string
 }
 
 func (w *writes) add(s *store, key, value []byte, deleted bool) {
@@ -42,14 +39,36 @@ func (w *writes) add(s *store, key, value []byte, deleted bool) {
 	keyEnd := len(w.arena)
 	w.arena = append(w.arena, value...)
 	w.list = append(w.list, write{s, start, keyEnd, len(w.arena), deleted})
-	switch {
-	case w.index != nil:
-		w.index[writeKey{s, string(key)}] = len(w.list) - 1
-	case len(w.list) > scanMax:
-		w.index = make(map[writeKey]int)
-		for i, x := range w.list {
-			w.index[writeKey{x.store, string(w.key(x))}] = i
+	switch n := len(w.list); {
+	case n <= scanMax:
+	case 2*n <= len(w.index):
+		w.index[w.slot(s, w.arena[start:keyEnd])] = int32(n)
+	default:
+		w.grow(4 * n)
+	}
+}
+
+// writeSeed is of the hashes of the index. No order depends on it.
+var writeSeed = maphash.MakeSeed()
+
+// slot returns where in the index a key is, or belongs.
+func (w *writes) slot(s *store, key []byte) int {
+	mask := len(w.index) - 1
+	for i := int(maphash.Bytes(writeSeed, key)) & mask; ; i = (i + 1) & mask {
+		at := w.index[i]
+		if at == 0 || w.list[at-1].store == s && bytes.Equal(w.key(w.list[at-1]), key) {
+			return i
 		}
+	}
+}
+
+// grow makes an index of size slots or more.
+func (w *writes) grow(size int) {
+	size = 1 << bits.Len(uint(size-1))
+	w.index = slices.Grow(w.index[:0], size)[:size]
+	clear(w.index)
+	for i, x := range w.list {
+		w.index[w.slot(x.store, w.key(x))] = int32(i + 1)
 	}
 }
 
@@ -67,11 +86,8 @@ func (w *writes) find(s *store, key []byte) (write, bool) {
 
 // last returns the place of the last write of key in the list, -1 if there is none.
 func (w *writes) last(s *store, key []byte) int {
-	if w.index != nil {
-		if i, ok := w.index[writeKey{s, string(key)}]; ok {
-			return i
-		}
-		return -1
+	if len(w.index) > 0 {
+		return int(w.index[w.slot(s, key)]) - 1
 	}
 	for i, x := range slices.Backward(w.list) {
 		if x.store == s && bytes.Equal(w.key(x), key) {
@@ -129,7 +145,10 @@ func (w *writes) reset() {
 	if cap(w.list) > arenaKeepBytes/64 {
 		w.list = nil
 	}
-	w.arena, w.list, w.index = w.arena[:0], w.list[:0], nil
+	if cap(w.index) > arenaKeepBytes/4 {
+		w.index = nil
+	}
+	w.arena, w.list, w.index = w.arena[:0], w.list[:0], w.index[:0]
 }
 
 // store is a store as the nodes see it: reads look through the record's own writes, and an error of the backend
