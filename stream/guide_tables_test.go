@@ -6,10 +6,6 @@ import (
 	"fmt"
 	"log"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
-	"testing"
 	"time"
 
 	"github.com/riffle-stream/riffle/serde"
@@ -18,7 +14,7 @@ import (
 	"github.com/riffle-stream/riffle/stream/window"
 )
 
-// The programs of docs/guide.md. TestGuide holds the page against them.
+// The programs of the chapters on tables, joins, queries and changes in docs/guide.md. TestGuideIsCompiled holds the page against them.
 
 type (
 	Account  struct{ Owner, Country string }
@@ -154,43 +150,3 @@ func Example_guideQueries() {
 }
 
 // Every Go snippet of the guide stands in a file of tests of this package, so it compiles.
-func TestGuide(t *testing.T) {
-	t.Parallel()
-	page, err := os.ReadFile("../docs/guide.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var code strings.Builder
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		code.WriteString(unindented(string(b)))
-	}
-	snippets := strings.Split(string(page), "```go\n")[1:]
-	if len(snippets) == 0 {
-		t.Fatal("the guide has no snippets")
-	}
-	for _, s := range snippets {
-		s, _, _ = strings.Cut(s, "```")
-		if !strings.Contains(code.String(), unindented(s)) {
-			t.Errorf("this snippet of docs/guide.md is in none of the tests:\n%s", s)
-		}
-	}
-}
-
-// unindented removes the white space around each line, and empty lines.
-func unindented(code string) string {
-	var b strings.Builder
-	for line := range strings.Lines(code) {
-		if line = strings.TrimSpace(line); line != "" {
-			b.WriteString(line + "\n")
-		}
-	}
-	return b.String()
-}

@@ -84,6 +84,7 @@ type letter struct {
 func parseLetter(r *kgo.Record) (letter, error) {
 	l := letter{record: r, offset: -1}
 	l.origin.partition = -1
+	timer := false
 	for _, h := range r.Headers {
 		value := string(h.Value)
 		switch h.Key {
@@ -97,13 +98,19 @@ func parseLetter(r *kgo.Record) (letter, error) {
 			if n, err := strconv.ParseInt(value, 10, 64); err == nil {
 				l.offset = n
 			}
+		case stream.HeaderTimers:
+			timer = true
 		case stream.HeaderNode:
 			l.node = value
 		case stream.HeaderCause:
 			l.cause = value
 		}
 	}
-	if l.origin.topic == "" || l.origin.partition < 0 {
+	switch {
+	case timer:
+		return l, fmt.Errorf("%s partition %d offset %d is a timer or punctuation that failed in %q, not a record: it cannot be put back",
+			r.Topic, r.Partition, r.Offset, l.node)
+	case l.origin.topic == "" || l.origin.partition < 0:
 		return letter{}, fmt.Errorf("%s partition %d offset %d is no dead letter: it has no headers %s and %s",
 			r.Topic, r.Partition, r.Offset, stream.HeaderTopic, stream.HeaderPartition)
 	}

@@ -69,7 +69,7 @@ type failureCounter struct {
 
 func (c *failureCounter) write(_ *kgo.FetchPartition, r *kgo.Record) error {
 	l, err := parseLetter(r)
-	if err != nil {
+	if err != nil && l.node == "" {
 		l.cause = "(not a dead letter)"
 	}
 	f := failure{l.origin.topic, l.node, l.cause}
