@@ -158,7 +158,7 @@ func (c *cleaner) compact(p *partition, now time.Time) {
 	if done.Keyless > 0 || done.Opaque > 0 {
 		log = c.b.cfg.Logger.Warn
 	}
-	log("broker: log compacted", "partition", p.String(), "records", done.Records, "keyless", done.Keyless, "opaqueBatches", done.Opaque,
+	log("broker: log compacted", "partition", p.String(), "records", done.Records, "markers", done.Markers, "keyless", done.Keyless, "opaqueBatches", done.Opaque,
 		"bytesBefore", done.BytesBefore, "bytesAfter", done.BytesAfter, "cleanedOffset", done.CleanedOffset, "more", done.More, "took", time.Since(began))
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/riffle-stream/riffle/broker/acl"
 	"github.com/riffle-stream/riffle/broker/commitlog"
 	"github.com/riffle-stream/riffle/broker/producer"
-	"github.com/riffle-stream/riffle/broker/record"
 )
 
 // maxFetchWait limits how long a fetch may wait, whatever the client asks for.
@@ -174,7 +173,7 @@ func (f *fetch) read() {
 		if spec.From > spec.UpTo && spec.From <= fp.hw && spec.From >= fp.base {
 			continue // what is there is undecided
 		}
-		records, err := fp.p.readSpec(spec, buf)
+		records, err := f.readPartition(fp, spec, buf)
 		if errors.Is(err, commitlog.ErrExceedsMaxBytes) {
 			continue // it comes first in one of the next requests
 		}
@@ -187,7 +186,6 @@ func (f *fetch) read() {
 		f.bytes += len(records)
 		if len(records) > 0 {
 			buf = records[len(records):] // what is left of the buffer
-			f.findAborted(fp)
 		}
 	}
 }
@@ -200,25 +198,14 @@ func (f *fetch) readable(fp *fetchPartition) int64 {
 	return fp.hw
 }
 
-// findAborted looks up the transactions whose records the client must skip.
-func (f *fetch) findAborted(fp *fetchPartition) {
+// readPartition reads what the client may read, and for readers of committed records
+// looks up the transactions whose records they must skip.
+func (f *fetch) readPartition(fp *fetchPartition, spec commitlog.ReadSpec, buf []byte) (records []byte, err error) {
 	if f.r.IsolationLevel != readCommitted {
-		return
+		return fp.p.readSpec(spec, buf)
 	}
-	next := fp.stable
-	for left := fp.records; len(left) > 0; {
-		batch, rest, err := record.Next(left)
-		if err != nil {
-			break // not so: it was read whole
-		}
-		next, left = batch.NextOffset(), rest
-	}
-	var err error
-	if fp.aborted, err = fp.p.log.Aborted(fp.asked.FetchOffset, next); err != nil {
-		f.bytes -= len(fp.records)
-		fp.records, fp.err, f.failed = nil, err, true // without the list the records would pass for committed
-		f.report(fp)
-	}
+	records, fp.aborted, err = fp.p.readCommitted(spec, buf)
+	return records, err
 }
 
 // drop gives back what an earlier read took.

@@ -108,15 +108,36 @@ func (p *partition) read(from int64, maxBytes int, buf []byte) ([]byte, error) {
 }
 
 func (p *partition) readSpec(spec commitlog.ReadSpec, buf []byte) ([]byte, error) {
-	if spec.From > spec.UpTo {
-		// Records that are in the log but not durable yet do not exist for readers.
-		return nil, fmt.Errorf("%w: %d of %s, which has [%d, %d)", commitlog.ErrOffsetOutOfRange, spec.From, p, p.startOffset(), spec.UpTo)
+	if err := p.checkVisible(spec); err != nil {
+		return nil, err
 	}
 	b, err := p.log.Read(spec, buf)
 	if err != nil {
 		return b, fmt.Errorf("broker: read %s: %w", p, err)
 	}
 	return b, nil
+}
+
+// readCommitted reads, below the last stable offset, and returns the transactions
+// whose records the client must skip.
+func (p *partition) readCommitted(spec commitlog.ReadSpec, buf []byte) ([]byte, []producer.Aborted, error) {
+	if err := p.checkVisible(spec); err != nil {
+		return nil, nil, err
+	}
+	b, aborted, err := p.log.ReadCommitted(spec, buf)
+	if err != nil {
+		return b, nil, fmt.Errorf("broker: read %s: %w", p, err)
+	}
+	return b, aborted, nil
+}
+
+// checkVisible refuses offsets that do not exist for readers yet: records that are in
+// the log but not durable.
+func (p *partition) checkVisible(spec commitlog.ReadSpec) error {
+	if spec.From > spec.UpTo {
+		return fmt.Errorf("%w: %d of %s, which has [%d, %d)", commitlog.ErrOffsetOutOfRange, spec.From, p, p.startOffset(), spec.UpTo)
+	}
+	return nil
 }
 
 // checkEpoch compares the leader epoch that a client knows, or -1, with ours.

@@ -26,7 +26,8 @@ type CompactSpec struct {
 	MinLag, MaxLag time.Duration
 
 	// DeleteRetention is how long tombstones are kept after the cleaning that first
-	// saw them (delete.retention.ms).
+	// saw them, and markers after the one that left nothing else of their
+	// transaction (delete.retention.ms).
 	DeleteRetention time.Duration
 
 	// MaxMapBytes limits the memory for the offsets of keys. If not all keys fit,
@@ -62,6 +63,7 @@ type Compacted struct {
 	DirtyRatio    float64 // before the cleaning, or as it is if nothing was cleaned
 	Records       int64   // records that were removed
 	Keyless       int64   // of these, those without a key, which a compacted topic cannot keep
+	Markers       int64   // markers of transactions that were removed
 	Opaque        int64   // batches that were left as they are, because they do not decompress
 	BytesRead     int64
 	BytesBefore   int64 // of the segments that were replaced
@@ -75,7 +77,9 @@ var errCompacting = errors.New("commitlog: log is being compacted already")
 // spec.Below with the same key it keeps the last one. Offsets and timestamps stay
 // as they were. A record with a key and no value is a tombstone: it goes, too, once
 // spec.DeleteRetention has passed since a cleaning first saw it. Records without a
-// key go, and so do those of aborted transactions. The markers of transactions stay.
+// key go, and so do those of aborted transactions. The marker of a transaction goes
+// once spec.DeleteRetention has passed since a cleaning left no batch of it. Nothing
+// at or above the last stable offset is touched.
 //
 // It runs beside appends and reads, which see the old segments or the new ones,
 // never a mixture. A crash leaves one or the other. A damaged segment is not
@@ -137,12 +141,13 @@ type cleaner struct {
 	progress compaction
 	keys     *keyMap
 	last     map[int64]int64 // base offset of the last batch of each producer
+	markers  markers
 	codecs   codecs
 	rewriter record.Rewriter
 	stays    []bool                       // of the records of a batch
 	aborted  map[int64][]producer.Aborted // by producer
 	result   Compacted
-	horizon  int64 // earliest of the tombstones that stay, ms, or 0
+	horizon  int64 // earliest of the tombstones and markers that stay, ms, or 0
 	opaque   bool  // a batch whose keys are not known lies below
 }
 
@@ -162,7 +167,7 @@ func (c *cleaner) survey() error {
 	}
 	l.mu.RLock()
 	sealed := l.mu.segments[:len(l.mu.segments)-1]
-	below := min(c.spec.Below, l.mu.flushed)
+	below := min(c.spec.Below, l.mu.flushed, l.mu.firstOpen)
 	l.mu.RUnlock()
 	c.spec.Below = below
 	for _, s := range sealed {
@@ -226,6 +231,7 @@ func (c *cleaner) run() error {
 	if err := c.mapKeys(); err != nil {
 		return err
 	}
+	c.markers.met = make(map[int64]bool)
 	n, _ := slices.BinarySearchFunc(c.plans, c.plan.end, func(s planSegment, end int64) int {
 		if s.base < end {
 			return -1

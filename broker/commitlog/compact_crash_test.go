@@ -34,7 +34,7 @@ func lastOf(records []keyed) map[int]string {
 }
 
 // fillKeyed appends n batches, among them tombstones, compressed batches, and those
-// of producers and of aborted transactions, and flushes. It returns the records.
+// of transactions, committed and aborted, and flushes. It returns the records.
 func fillKeyed(t *testing.T, l *Log, n int, now time.Time) []keyed {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, uint64(l.EndOffset())))
@@ -42,7 +42,7 @@ func fillKeyed(t *testing.T, l *Log, n int, now time.Time) []keyed {
 	for i := range n {
 		var b record.Builder
 		base := l.EndOffset()
-		aborted := i%7 == 3
+		txn, aborted := i%7 == 3 || i%7 == 5, i%7 == 3
 		for j := range 1 + rng.IntN(3) {
 			r := keyed{offset: base + int64(j), timestamp: now.UnixMilli() + int64(i+j), key: rng.IntN(9), aborted: aborted}
 			if rng.IntN(4) > 0 {
@@ -55,13 +55,13 @@ func fillKeyed(t *testing.T, l *Log, n int, now time.Time) []keyed {
 		if i%5 == 1 {
 			batch = packed(t, batch, record.Codec(1+i%4))
 		}
-		if aborted {
+		if txn {
 			b.SetProducer(7, int16(base), 0)
 			batch = transactional(b.Finish())
 		}
 		mustAppend(t, l, batch)
-		if aborted {
-			if _, err := l.AppendMarker(producer.Marker{ID: 7, Epoch: int16(base)}, now); err != nil {
+		if txn {
+			if _, err := l.AppendMarker(producer.Marker{ID: 7, Epoch: int16(base), Commit: !aborted}, now); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -85,6 +85,9 @@ func checkCleaned(t *testing.T, fsys vfs.FS, want map[int]string) {
 	}
 	if r := l.Recovery(); r.Quarantined || len(r.Corrupt) > 0 || r.CheckpointLost {
 		t.Fatalf("Recovery = %+v, want no damage", r)
+	}
+	if l.LastStableOffset() != l.EndOffset() {
+		t.Fatalf("LastStableOffset() = %d, want %d: all transactions are decided", l.LastStableOffset(), l.EndOffset())
 	}
 	got, err := readKeyed(l)
 	if err != nil {
@@ -144,7 +147,8 @@ func TestCrashWhileCompacting(t *testing.T) {
 		return nil
 	}
 	now := epoch
-	for range 2 {
+	markers := int64(0)
+	for range 3 {
 		faults.Hook(nil)
 		all = append(all, fillKeyed(t, l, 16, now)...)
 		faults.Hook(hook)
@@ -153,8 +157,12 @@ func TestCrashWhileCompacting(t *testing.T) {
 		if err != nil || !c.Cleaned || c.Records == 0 {
 			t.Fatalf("Compact = %+v, %v", c, err)
 		}
+		markers += c.Markers
 	}
 	faults.Hook(nil)
+	if markers < 4 {
+		t.Errorf("%d markers were removed, want at least 4", markers)
+	}
 	if ops < 80 {
 		t.Errorf("%d operations, want at least 80", ops)
 	}

@@ -100,16 +100,23 @@ func parses(b record.Batch, payload []byte) bool {
 	return true
 }
 
-// filter returns what stays of a batch: the batch itself, a smaller one, valid until
+// filter returns what stays of a batch: the batch itself, another one, valid until
 // the next call, or nil.
 func (c *cleaner) filter(b record.Batch) (record.Batch, error) {
+	if b.Attributes().Control() {
+		return c.filterMarker(b)
+	}
+	kept, err := c.filterRecords(b)
+	c.markers.note(b, kept != nil)
+	return kept, err
+}
+
+func (c *cleaner) filterRecords(b record.Batch) (record.Batch, error) {
 	switch {
 	case b.IsGap():
 		return nil, nil
-	case b.Count() == 0 && !b.Attributes().Control():
+	case b.Count() == 0:
 		return c.orHollow(b, b), nil
-	case b.Attributes().Control():
-		return b, nil
 	case b.BaseOffset() >= c.plan.end:
 		return b, nil
 	case c.wasAborted(b):
@@ -128,10 +135,7 @@ func (c *cleaner) filter(b record.Batch) (record.Batch, error) {
 
 // rewrite drops the records of a batch that are not needed.
 func (c *cleaner) rewrite(b record.Batch, payload []byte) (record.Batch, error) {
-	horizon := int64(0)
-	if b.Attributes().DeleteHorizon() {
-		horizon = b.BaseTimestamp()
-	}
+	horizon := horizonOf(b)
 	c.stays = c.stays[:0]
 	kept, tombstones := 0, 0
 	for r := range b.RecordsIn(payload) {
@@ -149,8 +153,8 @@ func (c *cleaner) rewrite(b record.Batch, payload []byte) (record.Batch, error) 
 	if fresh {
 		horizon = c.now + c.spec.DeleteRetention.Milliseconds()
 	}
-	if tombstones > 0 && horizon >= c.now && (c.horizon == 0 || horizon < c.horizon) {
-		c.horizon = horizon
+	if tombstones > 0 {
+		c.wait(horizon)
 	}
 	switch {
 	case kept == 0:
@@ -193,12 +197,17 @@ func (c *cleaner) keep(r record.Record, horizon int64) bool {
 // orHollow returns a batch without records if b is the last one of its producer,
 // whose sequence must not be lost, else nil. hollow is that batch if there is one.
 func (c *cleaner) orHollow(b, hollow record.Batch) record.Batch {
-	last, known := c.last[b.ProducerID()]
-	if b.ProducerID() < 0 || !known || last != b.BaseOffset() {
+	if !c.isLast(b) {
 		return nil
 	}
 	if hollow != nil {
 		return hollow
 	}
 	return record.Hollow(b)
+}
+
+// isLast reports whether what is known of the batch's producer is in this batch only.
+func (c *cleaner) isLast(b record.Batch) bool {
+	last, known := c.last[b.ProducerID()]
+	return b.ProducerID() >= 0 && known && last == b.BaseOffset()
 }

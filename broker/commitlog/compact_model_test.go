@@ -20,7 +20,7 @@ func TestCompactModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m := &compactModel{
-			fs: vfs.NewMem(), now: epoch, sequences: map[int64]int32{}, seen: map[int64]int64{},
+			fs: vfs.NewMem(), now: epoch, sequences: map[int64]int32{}, seen: map[int64]int64{}, producers: map[int64]*txnProducer{},
 			cfg: Config{
 				SegmentBytes:       rapid.Int64Range(100, 2000).Draw(t, "segmentBytes"),
 				IndexIntervalBytes: rapid.IntRange(1, 500).Draw(t, "indexInterval"),
@@ -29,11 +29,13 @@ func TestCompactModel(t *testing.T) {
 		}
 		m.open(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"append":  m.append,
-			"abort":   m.abort,
-			"compact": m.compact,
-			"restart": m.restart,
-			"crash":   m.crash,
+			"append":   m.append,
+			"abort":    m.abort,
+			"writeTxn": m.writeTxn,
+			"endTxn":   m.endTxn,
+			"compact":  m.compact,
+			"restart":  m.restart,
+			"crash":    m.crash,
 		})
 		m.check(t)
 		m.codecs.close()
@@ -65,6 +67,8 @@ type compactModel struct {
 	cleaned   int64           // below it everything was cleaned
 	seen      map[int64]int64 // when a cleaning first saw a tombstone, ms, by offset
 	sequences map[int64]int32
+	producers map[int64]*txnProducer
+	ended     []endedTxn
 	count     int
 	codecs    codecs
 }
@@ -104,8 +108,12 @@ func nilIfEmpty(s string) []byte {
 	return []byte(s)
 }
 
+func time600(t *rapid.T) time.Duration {
+	return time.Duration(rapid.IntRange(1, 600).Draw(t, "seconds")) * time.Second
+}
+
 func (m *compactModel) append(t *rapid.T) {
-	m.now = m.now.Add(time.Duration(rapid.IntRange(1, 600).Draw(t, "seconds")) * time.Second)
+	m.now = m.now.Add(time600(t))
 	var b record.Builder
 	m.records(t, &b, false)
 	if id := rapid.Int64Range(-1, 2).Draw(t, "producer"); id >= 0 {
@@ -155,6 +163,10 @@ func (m *compactModel) compact(t *rapid.T) {
 	if !c.Cleaned {
 		return
 	}
+	if c.CleanedOffset > m.stable() {
+		t.Fatalf("clean up to %d, above the last stable offset %d", c.CleanedOffset, m.stable())
+	}
+	m.cleanedTxns(t, c.CleanedOffset)
 	m.cleaned = max(m.cleaned, c.CleanedOffset) // a crash may have lost how far it was
 	for _, r := range m.all {
 		if r.offset < m.cleaned && r.value == "" && m.seen[r.offset] == 0 {
@@ -171,24 +183,32 @@ func (m *compactModel) restart(t *rapid.T) {
 	if err := m.log.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
 	}
-	if rapid.Bool().Draw(t, "loseSnapshots") {
-		m.removeSnapshots(t)
+	if lose := rapid.IntRange(-1, 1).Draw(t, "snapshots"); lose >= 0 {
+		m.keepFiles(t, snapshotSuffix, lose)
+	}
+	if rapid.Bool().Draw(t, "loseTxnIndexes") {
+		m.keepFiles(t, txnIndexSuffix, 0)
 	}
 	m.open(t)
 	m.check(t)
 }
 
-// removeSnapshots makes the next Open learn of the producers from the batches.
-func (m *compactModel) removeSnapshots(t *rapid.T) {
+// keepFiles removes the files of a kind but the n oldest: the next Open has to make
+// do with the batches, and with what is old.
+func (m *compactModel) keepFiles(t *rapid.T, kind string, n int) {
 	names, err := m.fs.List(".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if _, suffix, ok := parseFileName(name); ok && suffix == snapshotSuffix {
-			if err := m.fs.Remove(name); err != nil {
-				t.Fatal(err)
-			}
+		if _, suffix, ok := parseFileName(name); !ok || suffix != kind {
+			continue
+		}
+		if n--; n >= 0 {
+			continue
+		}
+		if err := m.fs.Remove(name); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -205,12 +225,16 @@ func (m *compactModel) crash(t *rapid.T) {
 
 // check reads the log and compares it with what it must hold.
 func (m *compactModel) check(t *rapid.T) {
+	m.checkTxns(t)
 	got, err := readKeyedBy(m.log, &m.codecs)
 	if err != nil {
 		t.Fatalf("read: %v", err)
 	}
 	there := map[int64]bool{}
 	for _, r := range got {
+		if r.offset >= m.stable() && r.offset < int64(len(m.all)) {
+			r.aborted = m.all[r.offset].aborted // no reader of committed records sees it yet
+		}
 		if r.offset >= int64(len(m.all)) || r != m.all[r.offset] {
 			t.Fatalf("record %+v was never appended", r)
 		}
@@ -275,11 +299,24 @@ func readKeyedBy(l *Log, c *codecs) ([]keyed, error) {
 		if err != nil {
 			return got, err
 		}
+		next := at
+		for left := b; len(left) > 0; {
+			batch, rest, err := record.Next(left)
+			if err != nil {
+				return got, err
+			}
+			next, left = batch.NextOffset(), rest
+		}
+		txns, err := readAborted(l, at, next)
+		if err != nil {
+			return got, err
+		}
 		for len(b) > 0 {
 			batch, rest, err := record.Next(b)
 			if err != nil {
 				return got, err
 			}
+			aborted := txns.aborted(batch)
 			from := at // a cleaning meanwhile may have made one batch of what was read as many
 			if batch.BaseOffset() > from || batch.NextOffset() <= from {
 				return got, fmt.Errorf("batch at [%d, %d), want %d", batch.BaseOffset(), batch.NextOffset(), from)
@@ -299,7 +336,7 @@ func readKeyedBy(l *Log, c *codecs) ([]keyed, error) {
 				if r.Offset < from {
 					continue
 				}
-				k := keyed{offset: r.Offset, timestamp: r.Timestamp, value: string(r.Value), aborted: batch.Attributes().Transactional()}
+				k := keyed{offset: r.Offset, timestamp: r.Timestamp, value: string(r.Value), aborted: aborted}
 				if _, err := fmt.Sscanf(string(r.Key), "key%d", &k.key); err != nil {
 					return got, err
 				}

@@ -25,7 +25,7 @@ type cleaning struct {
 //
 // It is due when the dirty part is large enough (min.cleanable.dirty.ratio), when a
 // dirty record has waited for too long (max.compaction.lag.ms), or when tombstones
-// have outlived delete.retention.ms. Kafka does not look at the last one: there a
+// or markers have outlived delete.retention.ms. Kafka does not look at the last one: there a
 // tombstone in a log that nobody writes to stays.
 func planCleaning(segments []planSegment, progress compaction, spec CompactSpec, now int64) cleaning {
 	end := int64(0)
@@ -86,7 +86,7 @@ func groupSegments(segments []planSegment, maxBytes int64) []int {
 // compaction is what cleanings leave behind for the next one.
 type compaction struct {
 	cleaned int64 // offsets below it were cleaned
-	horizon int64 // when the first tombstone that was seen may go, ms, or 0
+	horizon int64 // when the first tombstone or marker that stayed may go, ms, or 0
 
 	// Records below aged were there at agedAt and wait for the minimum lag; those
 	// below old have waited. It is counted by the clock, because the timestamps of

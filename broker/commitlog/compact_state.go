@@ -13,7 +13,7 @@ import (
 //	 4  version   uint16  1
 //	 6  reserved  uint16  0
 //	 8  cleaned   int64   the log was cleaned below this offset
-//	16  horizon   int64   when the first tombstone that stayed may go, ms, or 0
+//	16  horizon   int64   when the first tombstone or marker that stayed may go, ms, or 0
 //	24  old       int64   records below it have been there for min.compaction.lag.ms
 //	32  aged      int64   records below it
 //	40  agedAt    int64   were there at this time, ms, or 0

@@ -46,6 +46,7 @@ func (l *Log) install(group []*segment, cleaned *segment) (installed bool, err e
 	l.mu.Lock()
 	segments := slices.Clone(l.mu.segments[:at])
 	l.mu.segments = append(append(segments, cleaned), l.mu.segments[at+len(group):]...)
+	l.swaps.Add(1)
 	l.mu.Unlock()
 	var errs []error
 	for _, s := range group {

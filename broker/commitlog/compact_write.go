@@ -36,6 +36,7 @@ type cleanedSegment struct {
 func (c *cleaner) clean(group []*segment) (err error) {
 	out := &cleanedSegment{segment: newSegment(c.log.fsys, group[0].base), gap: -1, every: c.log.interval}
 	out.setTxnIndex(joinTxnIndexes(group))
+	c.markers.gone = c.markers.gone[:0]
 	out.changed = len(group) > 1
 	name := out.name() + cleanedSuffix
 	if out.file, err = c.log.fsys.Create(name); err != nil {
@@ -50,6 +51,10 @@ func (c *cleaner) clean(group []*segment) (err error) {
 	}
 	if err == nil {
 		err = out.closeGap(group[len(group)-1].next)
+	}
+	if gone := c.markers.gone; err == nil && len(gone) > 0 {
+		c.markers.dropGone(out.segment)
+		err = c.log.dropSnapshots(gone[len(gone)-1])
 	}
 	if err == nil && out.changed {
 		err = out.finish()
@@ -145,8 +150,7 @@ func (s *cleanedSegment) finish() error {
 	return nil
 }
 
-// joinTxnIndexes returns the transaction index of neighbours as one. Their markers
-// are kept, and so the entries must be: readers wait for the marker of an entry.
+// joinTxnIndexes returns the transaction index of neighbours as one.
 func joinTxnIndexes(group []*segment) txnIndex {
 	var joined txnIndex
 	for _, s := range group {

@@ -75,6 +75,7 @@ type Log struct {
 
 	watchers watchers
 	rebuilt  atomic.Int64 // indexes that were made anew since Open
+	swaps    atomic.Int64 // segments that compaction has put in place since Open; changes under mu
 }
 
 // Appended says where a batch went.

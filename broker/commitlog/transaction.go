@@ -176,6 +176,36 @@ func (l *Log) Aborted(from, upTo int64) ([]producer.Aborted, error) {
 	return found, nil
 }
 
+// ReadCommitted reads as Read does, for readers of committed records, and returns the
+// aborted transactions of what it read, as Aborted does. spec.UpTo must not be above
+// the last stable offset. Both are of the same segments: records that were read before
+// a cleaning, with what is left of the aborted transactions after it, would pass for
+// committed.
+func (l *Log) ReadCommitted(spec ReadSpec, buf []byte) ([]byte, []producer.Aborted, error) {
+	for {
+		swaps := l.swaps.Load()
+		b, err := l.Read(spec, buf)
+		if err != nil || len(b) == 0 {
+			return b, nil, err
+		}
+		next := spec.From
+		for left := b; len(left) > 0; {
+			batch, rest, err := record.Next(left)
+			if err != nil {
+				return b[:0], nil, err
+			}
+			next, left = batch.NextOffset(), rest
+		}
+		aborted, err := l.Aborted(spec.From, next)
+		if err != nil {
+			return b[:0], nil, err
+		}
+		if l.swaps.Load() == swaps {
+			return b, aborted, nil
+		}
+	}
+}
+
 // loadTxnIndex returns the index of a sealed segment. On any doubt about the file it
 // is made anew from the log.
 func (l *Log) loadTxnIndex(s *segment) (txnIndex, error) {
