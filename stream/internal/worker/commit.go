@@ -64,7 +64,9 @@ func eachTask(cfg *Config, tasks []*running, f func(i int, r *running) error) er
 	return g.Wait()
 }
 
-// sendChanges sends the open writes of a task to its changelogs and returns the stores that have any.
+// sendChanges sends the open writes of a task to its changelogs and returns the stores that need a marker: those with
+// writes. Where there are none but stream time has moved, the first store's marker tells of it: what is late, due or
+// expired depends on it, after a restart too.
 func sendChanges(ctx context.Context, r *running, now int64) ([]*changelogStore, error) {
 	var changed []*changelogStore
 	for _, s := range r.stores {
@@ -81,6 +83,9 @@ func sendChanges(ctx context.Context, r *running, now int64) ([]*changelogStore,
 		if n > 0 {
 			changed = append(changed, s)
 		}
+	}
+	if len(changed) == 0 && len(r.stores) > 0 && r.task.StreamTime() != r.streamTime {
+		changed = append(changed, r.stores[0])
 	}
 	return changed, nil
 }
@@ -137,6 +142,7 @@ func fold(r *running, markers []pendingMarker) error {
 	}
 	r.complete = r.commit
 	r.commit++
+	r.streamTime = r.task.StreamTime()
 	if err := r.state.Commit(positions); err != nil {
 		return fmt.Errorf("worker: task %s: commit the state: %w", r.id, err)
 	}

@@ -231,6 +231,7 @@ func (w *Worker) makeTasks(o *opening, markers map[partition]int64) (err error) 
 		if r.task, err = w.cfg.NewTask(Setup{ID: id, State: r.state, Sink: r.sink, Offsets: at.offsets, StreamTime: at.streamTime}); err != nil {
 			return fmt.Errorf("worker: make task %s: %w", id, err)
 		}
+		r.streamTime = at.streamTime
 		for _, in := range r.inputs {
 			in.start = max(in.start, markers[partition{in.topic, id.Partition}])
 			// Where the marker is ahead of the group's offset, the group learns of it with the next commit.

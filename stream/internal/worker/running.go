@@ -28,6 +28,7 @@ type running struct {
 	stores []*changelogStore
 	// Sequences of the last complete commit and of the next one: between them lie those of crashed incarnations.
 	complete, commit int64
+	streamTime       int64 // of the last commit, in milliseconds
 }
 
 // changelogStore is a store of a task with what its next marker must say.
