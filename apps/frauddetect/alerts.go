@@ -20,8 +20,6 @@ import (
 // found counts the alerts in the topic.
 type found struct {
 	ByRule map[string]int64 `json:"byRule"`
-	// Repeated are alerts that stand in the topic again, because a crash came between an output and its commit.
-	Repeated int64 `json:"repeated"`
 }
 
 func (f found) total() (n int64) {
@@ -31,35 +29,18 @@ func (f found) total() (n int64) {
 	return n
 }
 
-// readAlerts counts the alerts in the topic and writes each once to w, if that is not nil: one JSON object a line,
+// readAlerts counts the alerts in the topic and writes each to w, if that is not nil: one JSON object a line,
 // ordered by the partition and the offset of the payment.
-//
-// A task finds its alerts in the order of their payments, and after a crash finds the last ones again. So within a
-// partition, whatever does not lie behind all earlier alerts is a repetition.
 func readAlerts(ctx context.Context, cluster *stream.Cluster, w io.Writer) (found, error) {
 	f := found{ByRule: make(map[string]int64)}
-	type place struct {
-		offset int64
-		rule   int // alerts of one payment come in the order of the topology
-	}
-	order := make(map[string]int)
-	for i, rule := range rules.Names() {
+	for _, rule := range rules.Names() {
 		f.ByRule[rule] = 0
-		order[rule] = i
 	}
-	last := make(map[int32]place)
 	var line []byte
 	for r, err := range cluster.Read(ctx, Alerts) {
 		if err != nil {
 			return f, err
 		}
-		at := place{r.Value.Offset(), order[r.Value.Rule]}
-		before, ok := last[r.Value.Records.Partition]
-		if ok && (at.offset < before.offset || at.offset == before.offset && at.rule <= before.rule) {
-			f.Repeated++
-			continue
-		}
-		last[r.Value.Records.Partition] = at
 		f.ByRule[r.Value.Rule]++
 		if w == nil {
 			continue

@@ -45,9 +45,6 @@ func (s summary) String() string {
 	for _, rule := range rules.Names() {
 		line("", "%-20s %s", rule, progress.Count(s.Alerts.ByRule[rule]))
 	}
-	if s.Alerts.Repeated > 0 {
-		line("", "%s more repeat some of these after a crash", progress.Count(s.Alerts.Repeated))
-	}
 	line("dead letters", "%s", progress.Count(s.BadRows+s.DeadLetters))
 	line("time", "%.1f s, %s rows/s", s.Seconds, progress.Count(int64(s.RowsPerSecond)))
 	if s.PeakMemoryBytes > 0 {
