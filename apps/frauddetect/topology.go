@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
 	"github.com/riffle-stream/riffle/apps/frauddetect/features"
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/frauddetect/rules"
@@ -21,14 +22,14 @@ const (
 
 var (
 	// Transactions are the payments, keyed by card.
-	Transactions = stream.NewTopic("transactions", serde.String, serde.Avro[payment.Transaction]()).EventTime(payment.Transaction.At)
+	Transactions = desk.Transactions
 	// Alerts are what the rules found, keyed by card.
 	Alerts = stream.NewTopic("alerts", serde.String, serde.JSON[rules.Alert]())
 
 	history = state.NewKeyValueStore("history", serde.String, serde.Binary[rules.History]())
 
 	// Labels tell of payments that were frauds, keyed by card, a week after them.
-	Labels = stream.NewTopic("labels", serde.String, serde.Avro[payment.Label]()).EventTime(payment.Label.At)
+	Labels = desk.Labels
 	// Scores are the payments with their features and what the models say, keyed by card.
 	Scores = stream.NewTopic("scores", serde.String, serde.Binary[Score]())
 

@@ -1,0 +1,174 @@
+package desk
+
+import (
+	"encoding/binary"
+	"encoding/json/v2"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/riffle-stream/riffle/apps/frauddetect/features"
+	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
+	"github.com/riffle-stream/riffle/apps/internal/duplicates"
+)
+
+// Input is one of what decides: exactly one of its fields is set.
+type Input struct {
+	Payment *Prepared
+	// Label says what an earlier payment was. Models that learn learn from it.
+	Label  *payment.Label
+	Change *Change
+}
+
+// Prepared is a payment with everything that is known of it.
+type Prepared struct {
+	features.Row
+	// Partition and Offset say where the payment was read in [Transactions].
+	Partition int32
+	Offset    int64
+	// Verdict is unique, double or near; First is the payment that it may repeat.
+	Verdict duplicates.Verdict
+	First   int64 // offset, in the same partition
+	// Recent are up to MaxRecent earlier payments of the card within 30 days, the youngest first.
+	Recent []Recent
+	// Frauds are where the last labels of frauds at the terminal were read, up to MaxRecent, the youngest first.
+	Frauds []LabelPlace
+}
+
+// MaxRecent bounds what a payment carries of the past.
+const MaxRecent = 5
+
+// LabelPlace is where a label was read in [Labels].
+type LabelPlace struct {
+	Partition int32
+	Offset    int64
+}
+
+// At is the event time. A change has none: it neither waits for payments nor ends their windows.
+func (in Input) At() time.Time {
+	switch {
+	case in.Payment != nil:
+		return in.Payment.Time
+	case in.Label != nil:
+		return in.Label.Known
+	}
+	return time.UnixMilli(0)
+}
+
+// ErrInput means bytes that are no input.
+var ErrInput = errors.New("desk: input does not parse")
+
+// The first byte of an encoded input.
+const (
+	kindPayment = 1
+	kindLabel   = 2
+	kindChange  = 3
+)
+
+// verdicts are encoded by their place.
+var verdicts = [...]duplicates.Verdict{duplicates.Unique, duplicates.Double, duplicates.Near}
+
+// AppendBinary appends a byte for the kind, and a Prepared in its own form, a label in Avro, or a change in JSON. It implements
+// encoding.BinaryAppender.
+func (in *Input) AppendBinary(b []byte) ([]byte, error) {
+	switch {
+	case in.Payment != nil:
+		return in.Payment.append(append(b, kindPayment))
+	case in.Label != nil:
+		return Labels.Value.Encode(append(b, kindLabel), *in.Label)
+	case in.Change != nil:
+		text, err := json.Marshal(in.Change, json.Deterministic(true))
+		return append(append(b, kindChange), text...), err
+	}
+	return b, errors.New("desk: an input of nothing")
+}
+
+// UnmarshalBinary reads what AppendBinary wrote, and copies it.
+func (in *Input) UnmarshalBinary(b []byte) (err error) {
+	*in = Input{}
+	if len(b) == 0 {
+		return ErrInput
+	}
+	switch kind, b := b[0], b[1:]; kind {
+	case kindPayment:
+		in.Payment = new(Prepared)
+		err = in.Payment.parse(b)
+	case kindLabel:
+		in.Label = new(payment.Label)
+		*in.Label, err = Labels.Value.Decode(b)
+	case kindChange:
+		in.Change = new(Change)
+		err = json.Unmarshal(b, in.Change)
+	default:
+		err = fmt.Errorf("%w: kind %d", ErrInput, kind)
+	}
+	return err
+}
+
+// append appends the row, and as varints what is beside it.
+func (p *Prepared) append(b []byte) ([]byte, error) {
+	verdict := -1
+	for i, v := range verdicts {
+		if v == p.Verdict {
+			verdict = i
+		}
+	}
+	if verdict < 0 {
+		return b, fmt.Errorf("desk: a payment with the verdict %q is not decided", p.Verdict)
+	}
+	b, err := p.AppendBinary(b)
+	for _, n := range [...]int64{int64(p.Partition), p.Offset, int64(verdict), p.First, int64(len(p.Recent))} {
+		b = binary.AppendVarint(b, n)
+	}
+	for _, r := range p.Recent {
+		b = binary.AppendVarint(b, r.Offset)
+		b = binary.AppendVarint(b, r.Time.UnixMilli())
+		b = binary.AppendVarint(b, int64(r.Amount))
+	}
+	b = binary.AppendVarint(b, int64(len(p.Frauds)))
+	for _, f := range p.Frauds {
+		b = binary.AppendVarint(b, int64(f.Partition))
+		b = binary.AppendVarint(b, f.Offset)
+	}
+	return b, err
+}
+
+func (p *Prepared) parse(b []byte) error {
+	b, err := p.Cut(b)
+	if err != nil {
+		return err
+	}
+	next := func() (v int64) {
+		var n int
+		if v, n = binary.Varint(b); n <= 0 {
+			b, err = nil, ErrInput
+			return 0
+		}
+		b = b[n:]
+		return v
+	}
+	count := func() int64 {
+		n := next()
+		if n < 0 || n > MaxRecent {
+			b, err = nil, ErrInput
+			return 0
+		}
+		return n
+	}
+	p.Partition, p.Offset = int32(next()), next()
+	verdict := next()
+	if verdict < 0 || verdict >= int64(len(verdicts)) {
+		return ErrInput
+	}
+	p.Verdict, p.First = verdicts[verdict], next()
+	for range count() {
+		p.Recent = append(p.Recent, Recent{next(), time.UnixMilli(next()).UTC(), payment.Cents(next())})
+	}
+	for range count() {
+		p.Frauds = append(p.Frauds, LabelPlace{int32(next()), next()})
+	}
+	if err == nil && len(b) > 0 {
+		err = ErrInput
+	}
+	return err
+}
