@@ -45,7 +45,7 @@ bench-compare: ## rounds of the same benchmarks at REF (default main) and here, 
 fuzz: ## run each fuzz target for TIME (default 30s)
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
 		for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$$dir"/*_test.go 2>/dev/null | sed 's/func //'); do \
-			echo "== $$dir $$f"; (cd "$$dir" && go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(TIME) .) || exit 1; \
+			echo "== $$dir $$f"; (cd "$$dir" && go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(TIME) -fuzzminimizetime 1s .) || exit 1; \
 		done; \
 	done
 

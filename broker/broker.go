@@ -48,10 +48,11 @@ type Broker struct {
 	decoySecret []byte              // see scram.Decoy
 	meter       meter               // of quotas
 
-	memory  *semaphore.Weighted // bytes of requests under way
-	fetches fetchMemory         // bytes of fetch responses under way
-	buffers bufferPool
-	conns   connections
+	memory       *semaphore.Weighted // bytes of requests under way
+	decodeMemory *semaphore.Weighted // see Config.MaxDecodeMemoryBytes
+	fetches      fetchMemory         // bytes of fetch responses under way
+	buffers      bufferPool
+	conns        connections
 
 	memoryListener *listener
 	listeners      []*listener // TCP
@@ -86,6 +87,7 @@ func Start(cfg Config) (*Broker, error) {
 		apis:           apisByKey(),
 		metrics:        newMetrics(),
 		memory:         semaphore.NewWeighted(cfg.MaxRequestMemoryBytes),
+		decodeMemory:   semaphore.NewWeighted(cfg.MaxDecodeMemoryBytes),
 		memoryListener: memoryListener(cfg.SASL),
 		sessions:       newFetchSessions(cfg),
 		logins:         newLogins(cfg.SASL.MaxLoginsPerSecond),

@@ -74,6 +74,11 @@ type Config struct {
 	// ones are left in the sockets. The default is a quarter of GOMEMLIMIT, or
 	// 256 MiB without one.
 	MaxRequestMemoryBytes int64
+	// MaxDecodeMemoryBytes limits what the requests that are being handled take decoded,
+	// all of them together, beyond four times their size and 64 KiB each: long arrays of
+	// almost nothing. Further such requests wait up to FrameTimeout, then their
+	// connections are closed. The default is 64 MiB.
+	MaxDecodeMemoryBytes int64
 	// MaxFetchBytes limits the records of one fetch response, whatever the client
 	// asks for (fetch.max.bytes). The default is 55 MiB.
 	MaxFetchBytes int
@@ -179,6 +184,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxControlFrameBytes, 1<<20)
 	setDefault(&c.MaxRequestMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))
 	setDefault(&c.MaxFetchMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))
+	setDefault(&c.MaxDecodeMemoryBytes, 64<<20)
 	setDefault(&c.MaxFetchBytes, 55<<20)
 	setDefault(&c.MaxFetchSessions, 1000)
 	setDefault(&c.MaxFetchSessionPartitions, 100_000)
@@ -254,6 +260,7 @@ func (c Config) validate() error {
 		{"HandshakeTimeout", int64(c.HandshakeTimeout)},
 		{"MaxFrameBytes", int64(c.MaxFrameBytes)},
 		{"MaxControlFrameBytes", int64(c.MaxControlFrameBytes)},
+		{"MaxDecodeMemoryBytes", c.MaxDecodeMemoryBytes},
 		{"MaxFetchBytes", int64(c.MaxFetchBytes)},
 		{"MaxFetchSessions", int64(c.MaxFetchSessions)},
 		{"MaxFetchSessionPartitions", int64(c.MaxFetchSessionPartitions)},

@@ -343,15 +343,37 @@ func (c *conn) handle(req *request) (r reply, err error) {
 	if err := req.parseHeader(kreq.IsFlexible()); err != nil {
 		return r, err
 	}
-	if err := checkShape(kreq, req.body); err != nil {
+	decoded, err := checkShape(kreq, req.body)
+	if err != nil {
 		return r, err
 	}
+	excess, err := c.reserveDecoded(kreq, decoded-freeDecodedBytes(len(req.frame)))
+	if err != nil {
+		return r, err
+	}
+	defer c.b.decodeMemory.Release(excess)
 	if err := kreq.ReadFrom(req.body); err != nil {
 		return r, fmt.Errorf("%w: %s v%d: %w", errFrame, apiName(req.key), req.version, err)
 	}
 	c.client = req.clientID
 	r.resp, err = a.handle(c.b, c.ctx, c, kreq)
 	return r, err
+}
+
+// reserveDecoded waits until the memory that a request takes decoded, beyond what it may
+// take by its size, is there, and returns what is to be given back.
+func (c *conn) reserveDecoded(req kmsg.Request, excess int64) (int64, error) {
+	if excess <= 0 {
+		return 0, nil
+	}
+	limit := c.b.cfg.MaxDecodeMemoryBytes
+	ctx, cancel := context.WithTimeout(c.ctx, c.b.cfg.FrameTimeout)
+	defer cancel()
+	if excess > limit || c.b.decodeMemory.Acquire(ctx, excess) != nil {
+		return 0, fmt.Errorf("%w: %s v%d takes %d bytes decoded above its share, of %d that all requests have together",
+			errFrame, apiName(req.Key()), req.GetVersion(), excess, limit)
+	}
+	return excess, nil
 }
 
 // finish completes a reply, writes it and gives back what its request holds.

@@ -21,7 +21,7 @@ import (
 func handleConsumerGroupDescribe(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.ConsumerGroupDescribeRequest)
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
-	for _, id := range req.Groups {
+	for _, id := range distinct(req.Groups, itself) {
 		sg := kmsg.NewConsumerGroupDescribeResponseGroup()
 		sg.Group = id
 		err := c.authorize(acl.Describe, acl.Group, id)

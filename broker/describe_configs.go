@@ -26,7 +26,7 @@ import (
 func handleDescribeConfigs(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.DescribeConfigsRequest)
 	resp := r.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	for _, rr := range r.Resources {
+	for _, rr := range distinct(r.Resources, describedResource) {
 		sr := kmsg.NewDescribeConfigsResponseResource()
 		sr.ResourceType, sr.ResourceName = rr.ResourceType, rr.ResourceName
 		values, err := c.describe(&rr)
@@ -42,6 +42,10 @@ func handleDescribeConfigs(b *Broker, _ context.Context, c *conn, req kmsg.Reque
 		resp.Resources = append(resp.Resources, sr)
 	}
 	return resp, nil
+}
+
+func describedResource(rr kmsg.DescribeConfigsRequestResource) configResource {
+	return configResource{rr.ResourceType, rr.ResourceName}
 }
 
 func (c *conn) describe(rr *kmsg.DescribeConfigsRequestResource) ([]catalog.Value, error) {

@@ -25,7 +25,7 @@ import (
 func handleDescribeGroups(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
-	for _, id := range req.Groups {
+	for _, id := range distinct(req.Groups, itself) {
 		sg := kmsg.NewDescribeGroupsResponseGroup()
 		sg.Group = id
 		err := c.authorize(acl.Describe, acl.Group, id)

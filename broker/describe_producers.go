@@ -15,10 +15,10 @@ import (
 func handleDescribeProducers(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeProducersRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
-	for _, rt := range req.Topics {
+	for _, rt := range distinct(req.Topics, producersTopic) {
 		st := kmsg.NewDescribeProducersResponseTopic()
 		st.Topic = rt.Topic
-		for _, index := range rt.Partitions {
+		for _, index := range distinct(rt.Partitions, itself) {
 			sp := kmsg.NewDescribeProducersResponseTopicPartition()
 			sp.Partition = index
 			p, err := c.partition(acl.Read, rt.Topic, index)
@@ -40,3 +40,5 @@ func handleDescribeProducers(b *Broker, _ context.Context, c *conn, kreq kmsg.Re
 	}
 	return resp, nil
 }
+
+func producersTopic(rt kmsg.DescribeProducersRequestTopic) string { return rt.Topic }

@@ -1,8 +1,14 @@
 package broker
 
 import (
+	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/semaphore"
 )
 
 func TestFetchMemory(t *testing.T) {
@@ -37,4 +43,34 @@ func TestFetchMemory(t *testing.T) {
 	if used := m.used.Load(); used != fetchFloor+100 {
 		t.Errorf("%d bytes in use, want %d", used, fetchFloor+100)
 	}
+}
+
+// What many requests take decoded beyond their share is limited for all of them
+// together: the next one waits for its turn, for as long as a frame may take.
+func TestDecodeMemoryIsShared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &conn{ctx: t.Context(), b: &Broker{
+			cfg:          Config{MaxDecodeMemoryBytes: 1000, FrameTimeout: time.Minute},
+			decodeMemory: semaphore.NewWeighted(1000),
+		}}
+		req := kmsg.NewPtrMetadataRequest()
+		reserve := func(excess, want int64) {
+			t.Helper()
+			got, err := c.reserveDecoded(req, excess)
+			if got != want || (err != nil) != (want < excess && excess > 0) || err != nil && !errors.Is(err, errFrame) {
+				t.Errorf("reserve %d: %d, %v, want %d", excess, got, err, want)
+			}
+		}
+		reserve(-5, 0)
+		reserve(1001, 0) // never
+		reserve(600, 600)
+		began := time.Now()
+		reserve(500, 0)
+		if waited := time.Since(began); waited != time.Minute {
+			t.Errorf("it waited %v for the others, want FrameTimeout", waited)
+		}
+		time.AfterFunc(time.Second, func() { c.b.decodeMemory.Release(600) })
+		reserve(500, 500)
+	})
 }

@@ -29,7 +29,7 @@ func handleOffsetFetch(b *Broker, _ context.Context, c *conn, kreq kmsg.Request)
 	req := kreq.(*kmsg.OffsetFetchRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version >= 8 {
-		for _, rg := range req.Groups {
+		for _, rg := range distinct(req.Groups, offsetGroup) {
 			resp.Groups = append(resp.Groups, c.fetchOffsets(req.Version, rg, req.RequireStable))
 		}
 		return resp, nil
@@ -60,6 +60,8 @@ func handleOffsetFetch(b *Broker, _ context.Context, c *conn, kreq kmsg.Request)
 	}
 	return resp, nil
 }
+
+func offsetGroup(rg kmsg.OffsetFetchRequestGroup) string { return rg.Group }
 
 // fetchOffsets answers for one group.
 func (c *conn) fetchOffsets(version int16, rg kmsg.OffsetFetchRequestGroup, stable bool) kmsg.OffsetFetchResponseGroup {

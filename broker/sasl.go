@@ -54,7 +54,7 @@ type plainExchange struct {
 }
 
 func (e *plainExchange) Step(message []byte) (answer []byte, done bool, err error) {
-	parts := bytes.Split(message, []byte{0})
+	parts := bytes.SplitN(message, []byte{0}, 4) // not all: a message may be nothing but zero bytes
 	if len(parts) != 3 || len(parts[1]) == 0 || len(parts[1]) > access.MaxNameBytes || len(parts[2]) == 0 {
 		return nil, false, errors.New("not a message of PLAIN")
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/binary"
 	"fmt"
+	"reflect"
 
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,6 +16,19 @@ const (
 	// maxElements limits all arrays and tagged fields of a request together.
 	maxElements = 200_000
 )
+
+// What kmsg allocates beside the elements of arrays, in bytes: a string that may be
+// null is behind a pointer to its header, and the tagged fields of a struct that kmsg
+// does not know are a map.
+const (
+	stringHeaderBytes = 16
+	smallTagsBytes    = 352 // up to eight
+	largeTagBytes     = 192 // for each, with more: maps grow in steps
+)
+
+// freeDecodedBytes is what a request may take decoded by its size alone: four times
+// that, and 64 KiB. What real clients send takes less.
+func freeDecodedBytes(size int) int64 { return 4*int64(size) + 64<<10 }
 
 // kind is how a field is encoded.
 type kind uint8
@@ -38,6 +52,7 @@ type field struct {
 	min, max int16
 	sub      []field // element of an array, or nullable struct
 	scalar   bool    // elements are bare values, without tagged fields
+	size     int64   // bytes of an element, or nullable struct, in kmsg's types
 }
 
 // in reports whether the field exists in a version.
@@ -54,13 +69,49 @@ func values(k kind) field           { return field{kind: array, sub: []field{one
 func shapeOf(fields ...field) shape { return fields }
 
 // shape is the layout of a request body, after Kafka's message definitions
-// (clients/src/main/resources/common/message). It exists to check array lengths
-// before kmsg decodes: kmsg holds an array's length against the bytes left, one
-// byte an element, but an element takes up to a hundred times that in memory.
+// (clients/src/main/resources/common/message). It exists to know what a request
+// takes in memory before kmsg decodes it: kmsg holds an array's length against the
+// bytes left, one byte an element, but an element takes up to a hundred times that.
 type shape []field
 
+// measure sets the sizes of the elements from those of kmsg's types, whose fields come
+// in the order of the wire.
+func measure(fields []field, t reflect.Type) {
+	next := 0
+	for i := range fields {
+		f := &fields[i]
+		if f.kind != array && f.kind != null {
+			continue
+		}
+		for !holds(t.Field(next).Type, f) {
+			next++
+		}
+		elem := t.Field(next).Type.Elem()
+		next++
+		if f.size = int64(elem.Size()); !f.scalar {
+			measure(f.sub, elem)
+		}
+	}
+}
+
+// holds reports whether a type of kmsg is that of an array or a nullable struct.
+func holds(t reflect.Type, f *field) bool {
+	if f.kind == null {
+		return t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct
+	}
+	return t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && f.scalar == (t.Elem().Kind() != reflect.Struct)
+}
+
+// measured sets the sizes of all shapes.
+func measured(shapes map[int16]shape) map[int16]shape {
+	for key, s := range shapes {
+		measure(s, reflect.TypeOf(kmsg.RequestForKey(key)).Elem())
+	}
+	return shapes
+}
+
 // shapes are the layouts of all requests that are served.
-var shapes = map[int16]shape{
+var shapes = measured(map[int16]shape{
 	int16(kmsg.Produce): shapeOf(
 		since(3, one(str)), one(i16), one(i32),
 		list(until(12, one(str)), since(13, one(uuid)), list(one(i32), one(blob)))),
@@ -123,8 +174,8 @@ var shapes = map[int16]shape{
 	int16(kmsg.DeleteRecords):  shapeOf(list(one(str), list(one(i32), one(i64))), one(i32)),
 	int16(kmsg.InitProducerID): shapeOf(one(str), one(i32), since(3, one(i64)), since(3, one(i16))),
 	int16(kmsg.AddPartitionsToTxn): shapeOf(
-		since(4, list(one(str), one(i64), one(i16), one(i8), list(one(str), values(i32)))),
-		until(3, one(str)), until(3, one(i64)), until(3, one(i16)), until(3, list(one(str), values(i32)))),
+		until(3, one(str)), until(3, one(i64)), until(3, one(i16)), until(3, list(one(str), values(i32))),
+		since(4, list(one(str), one(i64), one(i16), one(i8), list(one(str), values(i32))))),
 	int16(kmsg.AddOffsetsToTxn): shapeOf(one(str), one(i64), one(i16), one(str)),
 	int16(kmsg.EndTxn):          shapeOf(one(str), one(i64), one(i16), one(i8)),
 	int16(kmsg.WriteTxnMarkers): shapeOf(
@@ -157,20 +208,21 @@ var shapes = map[int16]shape{
 	int16(kmsg.DescribeQuorum):             shapeOf(list(one(str), list(one(i32)))),
 	int16(kmsg.UpdateFeatures):             shapeOf(one(i32), list(one(str), one(i16), one(i8)), since(1, one(i8))),
 	int16(kmsg.DescribeCluster):            shapeOf(one(i8), since(1, one(i8)), since(2, one(i8))),
-}
+})
 
-// checkShape walks a request body without allocating and returns an error that
-// matches errFrame if a length leads past its end or an array is too long.
-func checkShape(req kmsg.Request, body []byte) error {
+// checkShape walks a request body without allocating and returns how many bytes kmsg
+// will allocate to decode it, or an error that matches errFrame if a length leads past
+// its end or an array is too long.
+func checkShape(req kmsg.Request, body []byte) (decoded int64, err error) {
 	s, known := shapes[req.Key()]
 	if !known {
-		return fmt.Errorf("%w: %s has no shape", errFrame, apiName(req.Key()))
+		return 0, fmt.Errorf("%w: %s has no shape", errFrame, apiName(req.Key()))
 	}
 	w := shapeWalk{left: body, version: req.GetVersion(), flexible: req.IsFlexible()}
 	if w.fields(s); w.err != nil {
-		return fmt.Errorf("%w: %s v%d: %w", errFrame, apiName(req.Key()), req.GetVersion(), w.err)
+		return 0, fmt.Errorf("%w: %s v%d: %w", errFrame, apiName(req.Key()), req.GetVersion(), w.err)
 	}
-	return nil
+	return w.decoded, nil
 }
 
 // shapeWalk is the state of one walk. The first error ends it.
@@ -179,6 +231,7 @@ type shapeWalk struct {
 	version  int16
 	flexible bool
 	elements int
+	decoded  int64 // bytes that kmsg will allocate
 	err      error
 }
 
@@ -202,7 +255,10 @@ func (w *shapeWalk) field(f *field) {
 	case i8, i16, i32, i64, uuid:
 		w.skip(int64(width(f.kind)))
 	case str:
-		w.skip(w.length(2))
+		n := w.length(2)
+		if w.skip(n); n >= 0 {
+			w.decoded += stringHeaderBytes + (n+7)&^7
+		}
 	case blob:
 		w.skip(w.length(4))
 	case array:
@@ -210,6 +266,7 @@ func (w *shapeWalk) field(f *field) {
 	case null:
 		present := len(w.left) > 0 && int8(w.left[0]) != -1
 		if w.skip(1); present {
+			w.decoded += f.size
 			w.fields(f.sub)
 		}
 	}
@@ -229,6 +286,7 @@ func (w *shapeWalk) array(f *field) {
 	case w.elements > maxElements:
 		w.err = fmt.Errorf("the arrays have more than %d elements", maxElements)
 	}
+	w.decoded += n*f.size + n*f.size/8 // sizes of allocations are rounded up
 	for ; n > 0 && w.err == nil; n-- {
 		if f.scalar {
 			w.field(&f.sub[0])
@@ -244,6 +302,12 @@ func (w *shapeWalk) tags() {
 	n := w.uvarint()
 	if w.elements += int(n); w.elements > maxElements {
 		w.err = fmt.Errorf("there are more than %d tagged fields and elements", maxElements)
+	}
+	switch {
+	case n > 8:
+		w.decoded += int64(n) * largeTagBytes
+	case n > 0:
+		w.decoded += smallTagsBytes
 	}
 	for ; n > 0 && w.err == nil; n-- {
 		w.uvarint()

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	runtimemetrics "runtime/metrics"
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -73,7 +74,7 @@ func TestShapesAreThoseOfTheProtocol(t *testing.T) {
 			for range 50 {
 				req := randomRequest(a.key, version, rng)
 				body := req.AppendTo(nil)
-				if err := checkShape(req, body); err != nil {
+				if _, err := checkShape(req, body); err != nil {
 					t.Fatalf("seed %d: %s v%d: %v\n%+v", seed, apiName(a.key), version, err, req)
 				}
 				w := shapeWalk{left: body, version: version, flexible: req.IsFlexible()}
@@ -81,7 +82,7 @@ func TestShapesAreThoseOfTheProtocol(t *testing.T) {
 					t.Fatalf("seed %d: %s v%d: %d of %d bytes were not walked\n%+v", seed, apiName(a.key), version, len(w.left), len(body), req)
 				}
 				if cut := rng.IntN(len(body) + 1); cut < len(body) {
-					if err := checkShape(req, body[:cut]); !errors.Is(err, errFrame) {
+					if _, err := checkShape(req, body[:cut]); !errors.Is(err, errFrame) {
 						t.Fatalf("seed %d: %s v%d cut to %d of %d bytes: %v, want errFrame", seed, apiName(a.key), version, cut, len(body), err)
 					}
 				}
@@ -103,11 +104,11 @@ func TestShapeLimits(t *testing.T) {
 		return req
 	}
 	req := topics(maxArrayLen)
-	if err := checkShape(req, req.AppendTo(nil)); err != nil {
+	if _, err := checkShape(req, req.AppendTo(nil)); err != nil {
 		t.Errorf("%d topics: %v", maxArrayLen, err)
 	}
 	req = topics(maxArrayLen + 1)
-	if err := checkShape(req, req.AppendTo(nil)); !errors.Is(err, errFrame) {
+	if _, err := checkShape(req, req.AppendTo(nil)); !errors.Is(err, errFrame) {
 		t.Errorf("%d topics: %v, want errFrame", maxArrayLen+1, err)
 	}
 	fetch := kmsg.NewPtrFetchRequest()
@@ -117,17 +118,9 @@ func TestShapeLimits(t *testing.T) {
 		rt.Partitions = make([]kmsg.FetchRequestTopicPartition, 100)
 		fetch.Topics = append(fetch.Topics, rt)
 	}
-	if err := checkShape(fetch, fetch.AppendTo(nil)); !errors.Is(err, errFrame) {
+	if _, err := checkShape(fetch, fetch.AppendTo(nil)); !errors.Is(err, errFrame) {
 		t.Errorf("%d elements: %v, want errFrame", maxElements+maxElements/100, err)
 	}
-}
-
-// decode is what a connection does with the body of a request.
-func decode(req kmsg.Request, body []byte) error {
-	if err := checkShape(req, body); err != nil {
-		return err
-	}
-	return req.ReadFrom(body)
 }
 
 // allocatedBytes is how much the process has allocated until now, in spans: small
@@ -138,43 +131,121 @@ func allocatedBytes() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// allocates returns how many bytes f allocates. What other goroutines allocate
-// meanwhile counts too, so more than the limit is measured again, for a quiet moment.
-func allocates(limit uint64, f func()) (got uint64) {
+// Allocates runs f, which returns how many bytes it may allocate, and returns how many
+// it did. What other goroutines allocate meanwhile counts too, so more than the limit is
+// measured again, for a quiet moment.
+func Allocates(f func() uint64) (got, limit uint64) {
 	for range 5 {
 		before := allocatedBytes()
-		f()
+		limit = f()
 		if got = allocatedBytes() - before; got <= limit {
 			break
 		}
 	}
-	return got
+	return got, limit
 }
 
-// FuzzRequest feeds bytes to the decoder of each request: no panic, and what is
-// allocated is bounded by what was sent.
+// decodes holds what decoding a body allocates against what checkShape said that it
+// would.
+func decodes(t *testing.T, req kmsg.Request, body []byte) (decoded int64, err error) {
+	t.Helper()
+	if decoded, err = checkShape(req, body); err != nil {
+		return 0, err
+	}
+	got, limit := Allocates(func() uint64 {
+		err = req.ReadFrom(body)
+		return uint64(decoded + 64<<10)
+	})
+	if got > limit {
+		t.Errorf("%s v%d: %d bytes made the decoder allocate %d, foreseen were %d", apiName(req.Key()), req.GetVersion(), len(body), got, decoded)
+	}
+	return decoded, err
+}
+
+// What a request takes decoded is known before: for elements of which there are many,
+// for strings of any length, and for tagged fields. Real requests take no more than
+// they may by their size.
+func TestDecodedSizeIsForeseen(t *testing.T) { // not parallel: it measures the process
+	const n = 5000
+	tagged := func(tags int) (req kmsg.MetadataRequest) {
+		req.Version = 10
+		for range n / tags {
+			rt := kmsg.NewMetadataRequestTopic()
+			for i := range tags {
+				rt.UnknownTags.Set(uint32(1000+i), nil)
+			}
+			req.Topics = append(req.Topics, rt)
+		}
+		return req
+	}
+	named := func(version int16, name string) (req kmsg.MetadataRequest) {
+		req.Version = version
+		for range n {
+			rt := kmsg.NewMetadataRequestTopic()
+			rt.Topic = &name
+			req.Topics = append(req.Topics, rt)
+		}
+		return req
+	}
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.Version = 12
+	fetch.Topics = make([]kmsg.FetchRequestTopic, n)
+	real := kmsg.NewPtrFetchRequest()
+	real.Version = 13
+	for range 10 {
+		rt := kmsg.NewFetchRequestTopic()
+		rt.Partitions = slices.Repeat([]kmsg.FetchRequestTopicPartition{kmsg.NewFetchRequestTopicPartition()}, n/10)
+		real.Topics = append(real.Topics, rt)
+	}
+	groups := kmsg.NewPtrDeleteGroupsRequest()
+	groups.Groups = make([]string, n)
+	one, eight, nine, hundred := tagged(1), tagged(8), tagged(9), tagged(100)
+	unnamed, short, long := named(9, ""), named(1, "a"), named(12, "a-topic-with-a-name")
+	for name, tc := range map[string]struct {
+		req  kmsg.Request
+		real bool
+	}{
+		"one tag":      {&one, false},
+		"eight tags":   {&eight, false},
+		"nine tags":    {&nine, false},
+		"hundred tags": {&hundred, false},
+		"no names":     {&unnamed, false},
+		"short names":  {&short, false},
+		"long names":   {&long, true},
+		"empty topics": {fetch, false},
+		"partitions":   {real, true},
+		"empty groups": {groups, false},
+	} {
+		body := tc.req.AppendTo(nil)
+		decoded, err := decodes(t, tc.req, body)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if free := freeDecodedBytes(len(body)); (decoded <= free) != tc.real {
+			t.Errorf("%s: %d bytes take %d decoded, %d are free: %v, want %v", name, len(body), decoded, free, decoded <= free, tc.real)
+		}
+	}
+}
+
+// FuzzRequest feeds bytes to the decoder of each request: no panic, and no more is
+// allocated than was foreseen, and by that limited.
 func FuzzRequest(f *testing.F) {
 	const seed = 5
 	rng := rand.New(rand.NewPCG(seed, seed))
+	served := apisByKey()
 	for _, a := range apis() {
 		for version := a.min; version <= a.max; version++ {
 			f.Add(a.key, version, randomRequest(a.key, version, rng).AppendTo(nil))
 		}
 	}
 	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
-		a, ok := apisByKey()[key]
+		a, ok := served[key]
 		if !ok || version < a.min || version > a.max {
 			return
 		}
 		req := kmsg.RequestForKey(key)
 		req.SetVersion(version)
-		// kmsg's structs take up to 64 bytes for one on the wire.
-		limit := uint64(64<<10 + 100*len(body))
-		var err error
-		if got := allocates(limit, func() { err = decode(req, body) }); got > limit {
-			t.Errorf("%s v%d: %d bytes made the decoder allocate %d", apiName(key), version, len(body), got)
-		}
-		if err == nil {
+		if _, err := decodes(t, req, body); err == nil {
 			_ = req.AppendTo(nil)
 		}
 	})
@@ -191,7 +262,7 @@ func BenchmarkCheckShape(b *testing.B) {
 			body := req.AppendTo(nil)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := checkShape(req, body); err != nil {
+				if _, err := checkShape(req, body); err != nil {
 					b.Fatal(err)
 				}
 			}
