@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/riffle-stream/riffle/apps/internal/pan"
 )
 
 // options are what both ways to use the app have in common.
@@ -18,6 +20,7 @@ type options struct {
 	workers    int
 	partitions int
 	report     string
+	cardKeys   string // a file
 	verbose    bool
 }
 
@@ -26,7 +29,8 @@ type rowsOptions struct {
 	options
 	key        []string // columns; nil for the whole row
 	ttl        time.Duration
-	timeColumn string // NAME, NAME:s or NAME:ms; empty to look for one
+	timeColumn string   // NAME, NAME:s or NAME:ms; empty to look for one
+	cards      []string // columns with card numbers
 }
 
 const usage = `usage: dedup --input FILE --key COLUMNS|row --ttl DURATION [flags]
@@ -58,8 +62,14 @@ func (o *options) flagSet(name, usage string, out io.Writer) *flag.FlagSet {
 	f.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "how many tasks run in parallel")
 	f.IntVar(&o.partitions, "partitions", 4, "partitions of the topics, and so the number of tasks")
 	f.StringVar(&o.report, "report", "", "write the summary to this `file` as JSON")
+	f.StringVar(&o.cardKeys, "card-keys", "", "a `file` with the keys that make tokens of card numbers (default: the variable "+pan.EnvKeys+", else card-keys in --dir, which is made)")
 	f.BoolVar(&o.verbose, "verbose", false, "log what broker and application do")
 	return f
+}
+
+// edge makes tokens of card numbers.
+func (o *options) edge() *pan.Edge {
+	return pan.NewEdge(pan.Config{File: o.cardKeys, Dir: o.dir, Temporary: o.dir == "" && o.brokers == nil})
 }
 
 // parse reads the arguments of a set and checks the common ones.
@@ -89,9 +99,13 @@ func parseRowsOptions(args []string, out io.Writer) (rowsOptions, error) {
 	key := f.String("key", wholeRow, "the `columns` that make two rows equal, separated by commas, or row for all of them")
 	f.DurationVar(&o.ttl, "ttl", 0, "how long after the first of its kind a row is a duplicate, in event `time`; 0 for ever")
 	f.StringVar(&o.timeColumn, "time", "", "the `column` with the event time: a date, or a number as NAME:s or NAME:ms since 1970 (default: the first column with a date, else the time of reading)")
+	cards := f.String("cards", "", "the `columns` that hold card numbers, which become tokens, separated by commas")
 	err := o.parse(f, args)
 	if errors.Is(err, flag.ErrHelp) {
 		return o, err
+	}
+	if *cards != "" {
+		o.cards = strings.Split(*cards, ",")
 	}
 	if *key != wholeRow {
 		o.key = strings.Split(*key, ",")
@@ -113,5 +127,9 @@ func (o rowsOptions) settings() string {
 	if o.key != nil {
 		key = strings.Join(o.key, ",")
 	}
-	return fmt.Sprintf("--key %s --ttl %v --time %s", key, o.ttl, o.timeColumn)
+	settings := fmt.Sprintf("--key %s --ttl %v --time %s", key, o.ttl, o.timeColumn)
+	if o.cards != nil {
+		settings += " --cards " + strings.Join(o.cards, ",")
+	}
+	return settings
 }

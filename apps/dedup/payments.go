@@ -11,6 +11,7 @@ import (
 
 	"github.com/riffle-stream/riffle/apps/internal/csvfile"
 	"github.com/riffle-stream/riffle/apps/internal/ingest"
+	"github.com/riffle-stream/riffle/apps/internal/pan"
 )
 
 // paymentReader reads the rows of a file as payments.
@@ -20,6 +21,7 @@ type paymentReader struct {
 	amount             int
 	minor              bool // the amount is in minor units
 	label              int  // -1: none
+	edge               *pan.Edge
 	at, arrival        *clock
 	byArrival          bool // which of the two is the time of the record
 }
@@ -29,7 +31,7 @@ func openPayments(o paymentsOptions) (*paymentReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &paymentReader{File: csv, label: -1, byArrival: o.ttlTime == "arrival" && o.columns.arrival != ""}
+	r := &paymentReader{File: csv, label: -1, edge: o.edge(), byArrival: o.ttlTime == "arrival" && o.columns.arrival != ""}
 	if err := r.find(o.columns); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: --columns: %w", o.input, err), csv.Close())
 	}
@@ -76,6 +78,9 @@ func (r *paymentReader) Next() (ingest.Row[Payment], error) {
 	p, at, err := r.parse(row.Fields)
 	if err != nil {
 		return ingest.Row[Payment]{}, &ingest.BadRow{Line: row.Line, Raw: row.Raw, Err: err}
+	}
+	if p.Card, err = r.edge.Card(p.Card); err != nil {
+		return ingest.Row[Payment]{}, err
 	}
 	return ingest.Row[Payment]{Line: row.Line, Key: p.Card, Value: p, Time: at}, nil
 }

@@ -11,12 +11,15 @@ import (
 
 	"github.com/riffle-stream/riffle/apps/internal/csvfile"
 	"github.com/riffle-stream/riffle/apps/internal/ingest"
+	"github.com/riffle-stream/riffle/apps/internal/pan"
 )
 
 // rowReader reads the rows of a file with their keys and times.
 type rowReader struct {
 	*csvfile.File
 	key     []int // columns; nil for the whole row
+	cards   []int // columns with card numbers
+	edge    *pan.Edge
 	clock   *clock
 	scratch []byte
 }
@@ -26,7 +29,7 @@ func openRows(o rowsOptions) (*rowReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rowReader{File: csv}
+	r := &rowReader{File: csv, edge: o.edge()}
 	if err := r.find(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", o.input, err), csv.Close())
 	}
@@ -39,6 +42,9 @@ func (r *rowReader) find(o rowsOptions) (err error) {
 		if r.key, err = r.Columns(o.key...); err != nil {
 			return fmt.Errorf("--key: %w", err)
 		}
+	}
+	if r.cards, err = r.Columns(o.cards...); err != nil {
+		return fmt.Errorf("--cards: %w", err)
 	}
 	first, _ := r.First()
 	r.clock, err = newClock(o.timeColumn, r.Header(), first.Fields)
@@ -59,7 +65,26 @@ func (r *rowReader) Next() (ingest.Row[string], error) {
 	if err != nil {
 		return ingest.Row[string]{}, &ingest.BadRow{Line: row.Line, Raw: row.Raw, Err: err}
 	}
+	if err := r.hideCards(&row); err != nil {
+		return ingest.Row[string]{}, err
+	}
 	return ingest.Row[string]{Line: row.Line, Key: r.keyOf(row), Value: string(row.Raw), Time: at}, nil
+}
+
+// hideCards puts tokens in the place of card numbers.
+func (r *rowReader) hideCards(row *csvfile.Row) error {
+	if len(r.cards) == 0 {
+		return nil
+	}
+	for _, column := range r.cards {
+		token, err := r.edge.Card(string(row.Fields[column]))
+		if err != nil {
+			return err
+		}
+		row.Fields[column] = []byte(token)
+	}
+	row.Raw = []byte(joinFields(row.Fields))
+	return nil
 }
 
 // keyOf returns equal keys exactly for equal rows: the fields of one or more columns, or a hash of all fields. A row can be

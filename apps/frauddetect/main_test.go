@@ -5,13 +5,13 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/riffle-stream/riffle/apps/internal/apptest"
 )
 
 func TestMain(m *testing.M) {
@@ -24,25 +24,11 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
 }
 
-// command returns the real command, as a process of its own.
-func command(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	link := filepath.Join(t.TempDir(), "frauddetect") // TestMain goes by the name
-	if err := os.Symlink(self, link); err != nil {
-		t.Fatal(err)
-	}
-	return exec.CommandContext(t.Context(), link, args...)
-}
-
 // The demo shows an alert while it runs: on an idle machine within five seconds, which the log of the test tells. Ctrl-C
 // then ends the reading; what was read is processed and summed up, and the exit code is 0.
 func TestGenerateUntilInterrupted(t *testing.T) {
 	t.Parallel()
-	cmd := command(t, "--generate")
+	cmd := apptest.Command(t, "frauddetect", "--generate")
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
 	stderr, err := cmd.StderrPipe()

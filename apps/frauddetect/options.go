@@ -12,6 +12,7 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/generator"
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/frauddetect/rules"
+	"github.com/riffle-stream/riffle/apps/internal/pan"
 )
 
 // options are the command line.
@@ -33,6 +34,7 @@ type options struct {
 	alerts      string
 	report      string
 	metricsAddr string
+	cardKeys    string // a file
 	verbose     bool
 }
 
@@ -80,6 +82,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.StringVar(&o.alerts, "alerts", "", "write all alerts to this `file` at the end, one JSON object a line, by partition and offset")
 	f.StringVar(&o.report, "report", "", "write the summary to this `file` as JSON")
 	f.StringVar(&o.metricsAddr, "metrics-addr", "", "serve Prometheus metrics at this `address`, such as localhost:9090")
+	f.StringVar(&o.cardKeys, "card-keys", "", "a `file` with the keys that make tokens of card numbers (default: the variable "+pan.EnvKeys+", else card-keys in --dir, which is made)")
 	f.BoolVar(&o.verbose, "verbose", false, "log what broker and application do")
 
 	if err := f.Parse(args); err != nil {
@@ -102,6 +105,11 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		}
 	}
 	return o, o.validate()
+}
+
+// edge makes tokens of card numbers.
+func (o options) edge() *pan.Edge {
+	return pan.NewEdge(pan.Config{File: o.cardKeys, Dir: o.dir, Temporary: o.dir == "" && o.brokers == nil})
 }
 
 func (o options) validate() error {

@@ -15,6 +15,7 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/frauddetect/scoring"
 	"github.com/riffle-stream/riffle/apps/internal/ingest"
+	"github.com/riffle-stream/riffle/apps/internal/pan"
 	"github.com/riffle-stream/riffle/apps/internal/progress"
 	"github.com/riffle-stream/riffle/stream"
 )
@@ -100,7 +101,8 @@ func (e *replay) run(ctx context.Context, stderr *os.File, each func(*Score), do
 
 func (e *replay) open() (source, error) {
 	if e.input != "" {
-		return openFile(e.input)
+		// The topics of a replay lie in its own directory, and end with it unless that is kept.
+		return openFile(e.input, pan.NewEdge(pan.Config{Dir: e.dir, Temporary: true}))
 	}
 	g, err := newGenerated(e.generator)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/internal/csvfile"
 	"github.com/riffle-stream/riffle/apps/internal/ingest"
+	"github.com/riffle-stream/riffle/apps/internal/pan"
 )
 
 // paymentRow is one row of a source.
@@ -29,7 +30,7 @@ func openSource(o options) (source, error) {
 	if o.generate {
 		return newGenerated(o.generator)
 	}
-	return openFile(o.input)
+	return openFile(o.input, o.edge())
 }
 
 // limited ends a source behind a line.
@@ -51,9 +52,10 @@ func (l limited) Next() (paymentRow, error) {
 type file struct {
 	*csvfile.File
 	parser *payment.Parser
+	edge   *pan.Edge
 }
 
-func openFile(path string) (*file, error) {
+func openFile(path string, edge *pan.Edge) (*file, error) {
 	csv, err := csvfile.Open(path, csvfile.Config{})
 	if err != nil {
 		return nil, err
@@ -62,7 +64,7 @@ func openFile(path string) (*file, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), csv.Close())
 	}
-	return &file{csv, parser}, nil
+	return &file{csv, parser, edge}, nil
 }
 
 func (f *file) Name() string { return f.Identity() }
@@ -79,6 +81,9 @@ func (f *file) Next() (paymentRow, error) {
 	tx, err := f.parser.Parse(row.Fields)
 	if err != nil {
 		return paymentRow{}, &ingest.BadRow{Line: row.Line, Raw: row.Raw, Err: err}
+	}
+	if tx.Card, err = f.edge.Card(tx.Card); err != nil {
+		return paymentRow{}, err
 	}
 	return paymentRow{Line: row.Line, Key: tx.Card, Value: tx, Time: tx.Time}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/riffle-stream/riffle/apps/internal/pan"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/stream"
 )
@@ -74,9 +75,9 @@ func (im *Import[V]) writeDeadLetter(ctx context.Context, row *BadRow) error {
 		im.deadWriter = w
 	}
 	return im.deadWriter.Write(ctx, stream.Record[[]byte, []byte]{
-		Key: []byte(im.cfg.Source), Value: row.Raw, Time: time.Now(),
+		Key: []byte(im.cfg.Source), Value: pan.Redact(row.Raw), Time: time.Now(),
 		Headers: []stream.Header{
-			{Key: stream.HeaderCause, Value: []byte(row.Err.Error())},
+			{Key: stream.HeaderCause, Value: pan.Redact([]byte(row.Err.Error()))},
 			{Key: HeaderSource, Value: []byte(im.cfg.Source)},
 			{Key: HeaderLine, Value: strconv.AppendInt(nil, row.Line, 10)},
 		},
