@@ -32,6 +32,7 @@ const (
 	KindWindow               // [WindowStore]
 	KindSession              // [SessionStore]
 	KindJoin                 // [JoinStore]
+	KindSuppress             // [SuppressStore]
 )
 
 // Layout names how keys and values of the store are laid out, for the commit
@@ -46,6 +47,8 @@ func (s Spec) Layout() Layout {
 		return LayoutSessions
 	case s.Kind == KindJoin:
 		return LayoutJoin
+	case s.Kind == KindSuppress:
+		return LayoutSuppress
 	case s.TTL > 0:
 		return LayoutExpiring
 	}
@@ -71,6 +74,9 @@ const (
 	// LayoutJoin has the records of either side, and an index by the time when
 	// something has to be done about them.
 	LayoutJoin Layout = 6
+	// LayoutSuppress has the changes that are held back, an index by the time when
+	// they are sent, and how many there are.
+	LayoutSuppress Layout = 7
 )
 
 func (l Layout) String() string {
@@ -87,6 +93,8 @@ func (l Layout) String() string {
 		return "sessions"
 	case LayoutJoin:
 		return "join"
+	case LayoutSuppress:
+		return "suppress"
 	}
 	return fmt.Sprintf("layout(%d)", byte(l))
 }

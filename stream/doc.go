@@ -18,7 +18,8 @@
 //     travel through a repartition topic first, so that all records of a key meet in one task.
 //   - A [Table] is of each key the latest value: of a topic ([Builder.Table]), or what [Stream.Count],
 //     [Stream.Reduce], [Stream.Aggregate] and [Stream.Cogroup] make of a stream. What flows between its operators
-//     are changes. [Table.Rekey] regroups its rows for another aggregate.
+//     are changes. [Table.Rekey] regroups its rows for another aggregate, and
+//     [Table.Suppress] holds changes back, so that a row is sent less often.
 //   - Streams join tables ([Stream.Join]), and tables join tables ([Table.Join]), also by a key in
 //     their values ([Table.JoinForeign]). A [GlobalTable] is at hand whole in every
 //     instance ([Stream.JoinGlobal]). Two streams join within a window ([Stream.JoinStream]).

@@ -296,6 +296,25 @@ func ExampleStream_Aggregate() {
 	// card-1: 12450
 }
 
+// A card that pays often is reported once in ten seconds.
+func ExampleTable_Suppress() {
+	spent := state.NewTableStore("spent", serde.String, serde.Int64)
+	quiet := state.NewSuppressStore("quiet", serde.String, serde.Int64)
+
+	b := stream.NewBuilder("example")
+	b.From(Payments).
+		Aggregate(spent, func(cents int64, p Payment) int64 { return cents + p.Cents }).
+		Suppress(quiet, stream.Suppressed{TimeLimit: 10 * time.Second, MaxRecords: 10_000}).
+		To(Numbers)
+
+	d := pipe(b)
+	d.Advance(noon.Add(time.Minute))
+	show(d, Numbers)
+	// Output:
+	// card-1: 12450
+	// card-2: 90000
+}
+
 // Several streams of one key go into one aggregate, each with its own type and function.
 func ExampleStream_Cogroup() {
 	type Day struct{ Spent, Limit int64 }

@@ -160,7 +160,7 @@ func (s *joinSide[K, A, B, V]) wait(r *rec[K, A], t int64, joined bool) (err err
 	} else {
 		headers = nil // only a record that is sent alone needs them
 	}
-	b.entry = appendJoinHeaders(append(b.entry[:0], flags), headers)
+	b.entry = appendHeaders(append(b.entry[:0], flags), headers)
 	if b.entry, err = s.own.Encode(b.entry, r.Value); err != nil {
 		return err
 	}
@@ -259,50 +259,16 @@ func joinTime(id []byte, at int) (millis int64, err error) {
 	return int64(binary.BigEndian.Uint64(id[at:]) ^ 1<<63), nil
 }
 
-// appendJoinHeaders appends the number of headers, and of each the lengths and bytes of key and value.
-func appendJoinHeaders(dst []byte, headers []Header) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(headers)))
-	for _, h := range headers {
-		dst = binary.AppendUvarint(dst, uint64(len(h.Key)))
-		dst = append(dst, h.Key...)
-		dst = binary.AppendUvarint(dst, uint64(len(h.Value)))
-		dst = append(dst, h.Value...)
-	}
-	return dst
-}
-
 var errJoinEntry = fmt.Errorf("%w: a join's record does not parse", state.ErrCorrupt)
 
-// parseJoinEntry takes an entry apart. Headers are copied to those given, or passed over if these are nil; a header's
-// null comes back empty.
+// parseJoinEntry takes an entry apart. For the headers see parseHeaders.
 func parseJoinEntry(b []byte, to []Header) (flags byte, headers []Header, value []byte, err error) {
 	if len(b) == 0 {
 		return 0, nil, nil, errJoinEntry
 	}
-	flags, b = b[0], b[1:]
-	count, n := binary.Uvarint(b)
-	if n <= 0 {
+	headers, value, ok := parseHeaders(b[1:], to)
+	if !ok {
 		return 0, nil, nil, errJoinEntry
 	}
-	b = b[n:]
-	part := func() []byte {
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n) {
-			b = nil
-			return nil
-		}
-		p := b[n : n+int(size)]
-		b = b[n+int(size):]
-		return p
-	}
-	for range count {
-		if len(b) == 0 {
-			return 0, nil, nil, errJoinEntry
-		}
-		key, value := part(), part()
-		if to != nil {
-			headers = append(headers, Header{Key: string(key), Value: append([]byte{}, value...)})
-		}
-	}
-	return flags, headers, b, nil
+	return b[0], headers, value, nil
 }

@@ -92,7 +92,7 @@ func joinStreams[K, L, R, V any](op string, left Stream[K, L], right Stream[K, R
 			} else {
 				r.due(at, id)
 			}
-		})
+		}, nil)
 		return l, r
 	}
 	left.consume(func(in *instance) handler[K, L] {

@@ -2,6 +2,7 @@ package streamtest_test
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -141,12 +142,38 @@ var scripted = map[string]func(b *stream.Builder){
 	"foreign-left": func(b *stream.Builder) {
 		b.Table(leftTopic).LeftJoinForeign(b.Table(nullableRight), shopOrNone, textTable("joined"), left).To(outTopic)
 	},
+	"suppress":           suppress(stream.Suppressed{TimeLimit: 10 * time.Millisecond}),
+	"suppress-2-records": suppress(stream.Suppressed{TimeLimit: 10 * time.Millisecond, MaxRecords: 2}),
+	"suppress-42-bytes":  suppress(stream.Suppressed{TimeLimit: 10 * time.Millisecond, MaxBytes: 42}),
+	"suppress-fails": func(b *stream.Builder) {
+		limits := stream.Suppressed{TimeLimit: 10 * time.Millisecond, MaxRecords: 2}
+		b.Table(leftTopic).Suppress(suppressStore, limits).Stream().TryMap(func(v string) (string, error) {
+			if v == "bad" {
+				return "", errors.New("not to be sent")
+			}
+			return v, nil
+		}).To(outTopic)
+	},
+	"suppress-join": func(b *stream.Builder) {
+		limits := stream.Suppressed{TimeLimit: 10 * time.Millisecond}
+		b.From(rightTopic).LeftJoin(b.Table(leftTopic).Suppress(suppressStore, limits), left).To(outTopic)
+	},
 	"cogroup": func(b *stream.Builder) {
 		b.From(leftTopic).Cogroup(func(a, v string) string { return a + "L" + v }).
 			With(b.From(rightTopic), func(a, v string) string { return a + "R" + v }).
 			Aggregate(textTable("both")).
 			To(outTopic)
 	},
+}
+
+var suppressStore = state.NewSuppressStore("held-back", serde.String, serde.String)
+
+// suppress writes the changes of a table that is suppressed.
+func suppress(limits stream.Suppressed) func(b *stream.Builder) {
+	return func(b *stream.Builder) {
+		b.Table(leftTopic).Suppress(suppressStore, limits).
+			Changes(func(c stream.Change[string]) string { return text(c.Old) + ">" + text(c.New) }).To(outTopic)
+	}
 }
 
 // nullableLeft has room for null in keys and values.

@@ -84,10 +84,10 @@ func (f *Frame) Store(name string) state.Store {
 func (f *Frame) Global(topic string) *Global { return f.globals[topic] }
 
 // UnknownStore notes that a node used a store that it did not name: no record could ever pass it.
-func (f *Frame) UnknownStore(name string) { f.stop(&state.UnknownStoreError{Store: name}) }
+func (f *Frame) UnknownStore(name string) { f.Stop(&state.UnknownStoreError{Store: name}) }
 
-// stop notes an error that is not the record's fault.
-func (f *Frame) stop(err error) {
+// Stop notes an error that is not the record's fault: the task stops in front of the record.
+func (f *Frame) Stop(err error) {
 	if f.fatal == nil {
 		f.fatal = err
 	}

@@ -24,6 +24,7 @@ type timerQueue struct {
 	after   int64       // how long after the time in the index key it is due
 	// keepEntry says that the entry of a timer that fires is left to what is called.
 	keepEntry bool
+	lost      func(key []byte) // called before the entry of a timer that failed is removed
 	// keys are index keys, the first one last. They have buffers of their own, which go back to free.
 	keys [][]byte
 	free [][]byte

@@ -42,11 +42,12 @@ func (f *Frame) schedule(node int, store string, windows *state.Spec, after int6
 }
 
 // OnIndex is OnTimers for a store of a node of its own, whose entries are more than timers: what is due leaves the index
-// only. Its entry, under the key with the prefix of entries, is left to fire, and removed if that fails.
-func (f *Frame) OnIndex(node int, store string, fire func(at int64, key []byte)) {
+// only. Its entry, under the key with the prefix of entries, is left to fire, and removed if that fails; lost, if it is not
+// nil, is called before.
+func (f *Frame) OnIndex(node int, store string, fire func(at int64, key []byte), lost func(key []byte)) {
 	f.OnTimers(node, store, fire)
 	if on := f.stores[store]; on != nil {
-		on.timers.keepEntry = true
+		on.timers.keepEntry, on.timers.lost = true, lost
 	}
 }
 
@@ -116,7 +117,7 @@ func (t *Task) fill(s *schedule) error {
 	}()
 	f.inStore = false
 	if err != nil {
-		f.stop(fmt.Errorf("store %q: %w", s.timers.store.name, err))
+		f.Stop(fmt.Errorf("store %q: %w", s.timers.store.name, err))
 	}
 	if f.fatal != nil {
 		return t.stop(nil, f.fatal)
@@ -177,6 +178,12 @@ func (t *Task) rejectDue(s *schedule, at int64, key []byte) error {
 		Node: t.cfg.Program.Graph.Node(f.at).Name, Cause: f.failed,
 	}
 	if s.timers != nil {
+		if s.timers.lost != nil {
+			s.timers.lost(key)
+		}
+		if f.fatal != nil {
+			return f.fatal
+		}
 		s.timers.remove()
 		letter.Record.Key, letter.Timers = notNull(key), s.timers.store.name
 	}

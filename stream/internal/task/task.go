@@ -331,7 +331,7 @@ func (t *Task) recovered() {
 	t.panics[f.node] = true
 	if f.inStore {
 		f.inStore = false
-		f.stop(err)
+		f.Stop(err)
 		return
 	}
 	f.Fail(err)

@@ -269,7 +269,7 @@ func (s *store) Range(from, to []byte) iter.Seq2[state.KV, error] {
 // check notes an error of the backend.
 func (s *store) check(err error) error {
 	if err != nil {
-		s.frame.stop(fmt.Errorf("store %q: %w", s.name, err))
+		s.frame.Stop(fmt.Errorf("store %q: %w", s.name, err))
 	}
 	return err
 }
