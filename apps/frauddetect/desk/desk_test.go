@@ -41,6 +41,7 @@ func drawPrepared(t *rapid.T) *Prepared {
 		Partition: rapid.Int32().Draw(t, "partition"), Offset: rapid.Int64().Draw(t, "offset"),
 		Verdict: rapid.SampledFrom(verdicts[:]).Draw(t, "verdict"), First: rapid.Int64().Draw(t, "first"),
 	}
+	p.Velocity = Velocity{1, 2, rapid.Int64().Draw(t, "cents"), 3}
 	for range rapid.IntRange(0, MaxRecent).Draw(t, "recent") {
 		p.Recent = append(p.Recent, Recent{rapid.Int64().Draw(t, "offset"), at("time"), payment.Cents(rapid.Int64().Draw(t, "amount"))})
 	}
@@ -80,7 +81,7 @@ func TestLabelAndChangeEncoding(t *testing.T) {
 	at := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
 	rule := rulebook.Rule{Name: "large", Version: 1, Condition: "amount > 220", Action: rulebook.Block, Mode: rulebook.Live}
 	for _, want := range []Input{
-		{Label: &payment.Label{Transaction: payment.Transaction{ID: 7, Card: "a", Time: at}, Genuine: true, Known: at.Add(time.Hour)}},
+		{Label: &Label{payment.Label{Transaction: payment.Transaction{ID: 7, Card: "a", Time: at}, Genuine: true, Known: at.Add(time.Hour)}, LabelPlace{3, 1 << 40}}},
 		{Change: &Change{ID: "1", Change: rulebook.Change{Rule: &rule, Who: "ann", At: at, Why: "a wave"}}},
 		{Change: &Change{ID: "2", Change: rulebook.Change{Who: "ann", At: at}, Model: &Model{Name: "m", Version: 1, Mode: rulebook.Shadow, File: jsontext.Value(`{"bias":1}`)}}},
 	} {

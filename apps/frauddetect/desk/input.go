@@ -16,8 +16,14 @@ import (
 type Input struct {
 	Payment *Prepared
 	// Label says what an earlier payment was. Models that learn learn from it.
-	Label  *payment.Label
+	Label  *Label
 	Change *Change
+}
+
+// Label is a label with where it was read.
+type Label struct {
+	payment.Label
+	LabelPlace
 }
 
 // Prepared is a payment with everything that is known of it.
@@ -29,10 +35,18 @@ type Prepared struct {
 	// Verdict is unique, double or near; First is the payment that it may repeat.
 	Verdict duplicates.Verdict
 	First   int64 // offset, in the same partition
+	Velocity
 	// Recent are up to MaxRecent earlier payments of the card within 30 days, the youngest first.
 	Recent []Recent
 	// Frauds are where the last labels of frauds at the terminal were read, up to MaxRecent, the youngest first.
 	Frauds []LabelPlace
+}
+
+// Velocity is what happened shortly before a payment, itself included.
+type Velocity struct {
+	CardPayments5m, CardPayments1h int64
+	CardCents1h                    int64
+	TerminalPayments10m            int64
 }
 
 // MaxRecent bounds what a payment carries of the past.
@@ -68,14 +82,15 @@ const (
 // verdicts are encoded by their place.
 var verdicts = [...]duplicates.Verdict{duplicates.Unique, duplicates.Double, duplicates.Near}
 
-// AppendBinary appends a byte for the kind, and a Prepared in its own form, a label in Avro, or a change in JSON. It implements
+// AppendBinary appends a byte for the kind, and a Prepared in its own form, a label's place and its Avro, or a change in JSON. It implements
 // encoding.BinaryAppender.
 func (in *Input) AppendBinary(b []byte) ([]byte, error) {
 	switch {
 	case in.Payment != nil:
 		return in.Payment.append(append(b, kindPayment))
 	case in.Label != nil:
-		return Labels.Value.Encode(append(b, kindLabel), *in.Label)
+		b = binary.AppendVarint(append(b, kindLabel), int64(in.Label.Partition))
+		return Labels.Value.Encode(binary.AppendVarint(b, in.Label.Offset), in.Label.Label)
 	case in.Change != nil:
 		text, err := json.Marshal(in.Change, json.Deterministic(true))
 		return append(append(b, kindChange), text...), err
@@ -94,14 +109,25 @@ func (in *Input) UnmarshalBinary(b []byte) (err error) {
 		in.Payment = new(Prepared)
 		err = in.Payment.parse(b)
 	case kindLabel:
-		in.Label = new(payment.Label)
-		*in.Label, err = Labels.Value.Decode(b)
+		in.Label = new(Label)
+		err = in.Label.parse(b)
 	case kindChange:
 		in.Change = new(Change)
 		err = json.Unmarshal(b, in.Change)
 	default:
 		err = fmt.Errorf("%w: kind %d", ErrInput, kind)
 	}
+	return err
+}
+
+func (l *Label) parse(b []byte) (err error) {
+	partition, n := binary.Varint(b)
+	offset, m := binary.Varint(b[max(n, 0):])
+	if n <= 0 || m <= 0 {
+		return ErrInput
+	}
+	l.LabelPlace = LabelPlace{int32(partition), offset}
+	l.Label, err = Labels.Value.Decode(b[n+m:])
 	return err
 }
 
@@ -117,7 +143,10 @@ func (p *Prepared) append(b []byte) ([]byte, error) {
 		return b, fmt.Errorf("desk: a payment with the verdict %q is not decided", p.Verdict)
 	}
 	b, err := p.AppendBinary(b)
-	for _, n := range [...]int64{int64(p.Partition), p.Offset, int64(verdict), p.First, int64(len(p.Recent))} {
+	for _, n := range [...]int64{
+		int64(p.Partition), p.Offset, int64(verdict), p.First,
+		p.CardPayments5m, p.CardPayments1h, p.CardCents1h, p.TerminalPayments10m, int64(len(p.Recent)),
+	} {
 		b = binary.AppendVarint(b, n)
 	}
 	for _, r := range p.Recent {
@@ -161,6 +190,7 @@ func (p *Prepared) parse(b []byte) error {
 		return ErrInput
 	}
 	p.Verdict, p.First = verdicts[verdict], next()
+	p.Velocity = Velocity{next(), next(), next(), next()}
 	for range count() {
 		p.Recent = append(p.Recent, Recent{next(), time.UnixMilli(next()).UTC(), payment.Cents(next())})
 	}

@@ -194,6 +194,25 @@ func (b *Book) Apply(c Change) error {
 	if err != nil {
 		return err
 	}
+	b.apply(c, p)
+	return nil
+}
+
+// Restore makes a change that was accepted before, into a book that need not hold what came before it: an earlier version,
+// or a list.
+func (b *Book) Restore(c Change) error {
+	var p *program
+	if c.Rule != nil {
+		var err error
+		if p, err = b.schema.compile(*c.Rule); err != nil {
+			return err
+		}
+	}
+	b.apply(c, p)
+	return nil
+}
+
+func (b *Book) apply(c Change, p *program) {
 	b.revision++
 	switch {
 	case c.Rule != nil:
@@ -214,7 +233,6 @@ func (b *Book) Apply(c Change) error {
 		delete(b.lists, c.RemoveList)
 		b.indexLists()
 	}
-	return nil
 }
 
 func (b *Book) sortRules() {
@@ -248,6 +266,18 @@ func (b *Book) Rules() []Rule {
 // Lists are the lists by name.
 func (b *Book) Lists() []List {
 	return slices.SortedFunc(maps.Values(b.lists), func(x, y List) int { return strings.Compare(x.Name, y.Name) })
+}
+
+// Snoozes are the snoozes by rule and card.
+func (b *Book) Snoozes() []Snooze {
+	snoozes := make([]Snooze, 0, len(b.snoozes))
+	for k, until := range b.snoozes {
+		snoozes = append(snoozes, Snooze{k.rule, k.card, until})
+	}
+	slices.SortFunc(snoozes, func(x, y Snooze) int {
+		return cmp.Or(strings.Compare(x.Rule, y.Rule), strings.Compare(x.Card, y.Card))
+	})
+	return snoozes
 }
 
 // Revision is the number of changes applied.

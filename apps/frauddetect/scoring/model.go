@@ -47,6 +47,8 @@ func Parse(name string, b []byte) (Model, error) {
 	var kind struct {
 		Learner *struct{} `json:"learner"`
 		Weights []float64 `json:"weights"`
+		Rules   []any     `json:"rules"`
+		Online  *struct{} `json:"online"`
 	}
 	if err := json.Unmarshal(b, &kind); err != nil {
 		return nil, fmt.Errorf("scoring: model %s: %w", name, err)
@@ -56,8 +58,12 @@ func Parse(name string, b []byte) (Model, error) {
 		return parseTrees(name, b)
 	case kind.Weights != nil:
 		return parseLogistic(name, b)
+	case kind.Rules != nil:
+		return parseRules(name, b)
+	case kind.Online != nil:
+		return parseOnline(name, b)
 	}
-	return nil, fmt.Errorf(`scoring: model %s has neither "weights" (logistic regression) nor "learner" (XGBoost)`, name)
+	return nil, fmt.Errorf(`scoring: model %s has none of "weights" (logistic regression), "learner" (XGBoost), "rules" and "online"`, name)
 }
 
 // columns says where a model's features stand in a vector. A model without names has all of them, in their order.

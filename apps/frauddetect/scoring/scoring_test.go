@@ -107,7 +107,7 @@ func TestMistakes(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ json, want string }{
 		{`{`, "model m"},
-		{`{}`, `neither "weights" (logistic regression) nor "learner" (XGBoost)`},
+		{`{}`, `none of "weights" (logistic regression), "learner" (XGBoost), "rules" and "online"`},
 		{`{"features": ["TX_AMOUNT", "AGE"], "weights": [1, 2], "bias": 0}`, `unknown feature "AGE"`},
 		{`{"features": ["TX_AMOUNT"], "weights": [1, 2], "bias": 0}`, "names 1 features and takes 2"},
 		{`{"weights": [1, 2], "bias": 0}`, "takes 2 features without names"},

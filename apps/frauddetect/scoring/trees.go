@@ -24,6 +24,15 @@ type node struct {
 	feature     int32   // place in a features.Vector
 	left, right int32   // places in Trees.nodes
 	missingLeft bool    // where a feature that is not a number goes
+	mean        float32 // of the leaves below, by the training payments in them
+}
+
+// child is where a payment with this value of the feature goes.
+func (n *node) child(f float32) int32 {
+	if f < n.threshold || n.missingLeft && f != f {
+		return n.left
+	}
+	return n.right
 }
 
 // TreesFile is the part of XGBoost's JSON form that inference needs.
@@ -60,6 +69,8 @@ type TreeFile struct {
 	SplitConditions []float32 `json:"split_conditions"`
 	DefaultLeft     []int     `json:"default_left"`
 	SplitType       []int     `json:"split_type,omitempty"` // 1 is a categorical split
+	// SumHessian is how much of the training payments came to a node. Only explanations need it.
+	SumHessian []float32 `json:"sum_hessian,omitempty"`
 }
 
 func parseTrees(name string, b []byte) (*Trees, error) {
@@ -140,7 +151,29 @@ func (t *Trees) add(tree *TreeFile, columns []int) error {
 		})
 	}
 	t.roots = append(t.roots, offset)
+	t.average(offset, tree.SumHessian)
 	return nil
+}
+
+// average fills in the means of the last tree. Children stand behind their parents. Without weights both children count the same.
+func (t *Trees) average(offset int32, weights []float32) {
+	if len(weights) != len(t.nodes)-int(offset) {
+		weights = nil
+	}
+	for i := len(t.nodes) - 1; i >= int(offset); i-- {
+		n := &t.nodes[i]
+		if n.feature < 0 {
+			n.mean = n.threshold
+			continue
+		}
+		left, right := float32(1), float32(1)
+		if weights != nil {
+			left, right = weights[n.left-offset], weights[n.right-offset]
+		}
+		if sum := left + right; sum > 0 {
+			n.mean = (left*t.nodes[n.left].mean + right*t.nodes[n.right].mean) / sum
+		}
+	}
 }
 
 // Name implements Model.
@@ -156,12 +189,7 @@ func (t *Trees) Score(v *features.Vector) float64 {
 	for _, at := range t.roots {
 		n := &t.nodes[at]
 		for n.feature >= 0 {
-			f := x[n.feature]
-			if f < n.threshold || n.missingLeft && f != f {
-				n = &t.nodes[n.left]
-			} else {
-				n = &t.nodes[n.right]
-			}
+			n = &t.nodes[n.child(x[n.feature])]
 		}
 		sum += n.threshold
 	}

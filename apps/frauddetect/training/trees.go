@@ -189,6 +189,7 @@ func (b *booster) tree() scoring.TreeFile {
 	addNode(&t)
 	for queue := []growing{root}; len(queue) > 0; queue = queue[1:] {
 		g := queue[0]
+		t.SumHessian[g.node] = float32(g.total.second)
 		s, ok := split{}, false
 		if g.depth < b.cfg.Depth {
 			s, ok = b.best(&g)
@@ -215,6 +216,7 @@ func addNode(t *scoring.TreeFile) int {
 	t.LeftChildren, t.RightChildren = append(t.LeftChildren, -1), append(t.RightChildren, -1)
 	t.SplitIndices, t.SplitConditions = append(t.SplitIndices, 0), append(t.SplitConditions, 0)
 	t.DefaultLeft, t.SplitType = append(t.DefaultLeft, 0), append(t.SplitType, 0)
+	t.SumHessian = append(t.SumHessian, 0)
 	return len(t.LeftChildren) - 1
 }
 
