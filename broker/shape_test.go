@@ -154,7 +154,7 @@ func decodes(t *testing.T, req kmsg.Request, body []byte) (decoded int64, err er
 	}
 	got, limit := Allocates(func() uint64 {
 		err = req.ReadFrom(body)
-		return uint64(decoded + 64<<10)
+		return uint64(decodeFactor*decoded + 64<<10)
 	})
 	if got > limit {
 		t.Errorf("%s v%d: %d bytes made the decoder allocate %d, foreseen were %d", apiName(req.Key()), req.GetVersion(), len(body), got, decoded)

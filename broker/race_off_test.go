@@ -1,0 +1,6 @@
+//go:build !race
+
+package broker
+
+// decodeFactor is how much more than foreseen a decoder may allocate.
+const decodeFactor = 1
