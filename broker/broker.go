@@ -87,6 +87,7 @@ func Start(cfg Config) (*Broker, error) {
 		apis:           apisByKey(),
 		metrics:        newMetrics(),
 		memory:         semaphore.NewWeighted(cfg.MaxRequestMemoryBytes),
+		buffers:        bufferPool{limit: cfg.MaxIdleBufferBytes},
 		decodeMemory:   semaphore.NewWeighted(cfg.MaxDecodeMemoryBytes),
 		memoryListener: memoryListener(cfg.SASL),
 		sessions:       newFetchSessions(cfg),

@@ -74,6 +74,10 @@ type Config struct {
 	// ones are left in the sockets. The default is a quarter of GOMEMLIMIT, or
 	// 256 MiB without one.
 	MaxRequestMemoryBytes int64
+	// MaxIdleBufferBytes limits the buffers of requests and fetch responses, above 64 KiB
+	// each, that are kept for the next ones. While it is used, a buffer takes up to twice
+	// what its request holds of MaxRequestMemoryBytes. The default is 64 MiB.
+	MaxIdleBufferBytes int64
 	// MaxDecodeMemoryBytes limits what the requests that are being handled take decoded,
 	// all of them together, beyond four times their size and 64 KiB each: long arrays of
 	// almost nothing. Further such requests wait up to FrameTimeout, then their
@@ -184,6 +188,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxControlFrameBytes, 1<<20)
 	setDefault(&c.MaxRequestMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))
 	setDefault(&c.MaxFetchMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))
+	setDefault(&c.MaxIdleBufferBytes, 64<<20)
 	setDefault(&c.MaxDecodeMemoryBytes, 64<<20)
 	setDefault(&c.MaxFetchBytes, 55<<20)
 	setDefault(&c.MaxFetchSessions, 1000)
@@ -260,6 +265,7 @@ func (c Config) validate() error {
 		{"HandshakeTimeout", int64(c.HandshakeTimeout)},
 		{"MaxFrameBytes", int64(c.MaxFrameBytes)},
 		{"MaxControlFrameBytes", int64(c.MaxControlFrameBytes)},
+		{"MaxIdleBufferBytes", c.MaxIdleBufferBytes},
 		{"MaxDecodeMemoryBytes", c.MaxDecodeMemoryBytes},
 		{"MaxFetchBytes", int64(c.MaxFetchBytes)},
 		{"MaxFetchSessions", int64(c.MaxFetchSessions)},

@@ -163,7 +163,7 @@ func (c *conn) read() error {
 			src.frameEnds = time.Now().Add(c.b.cfg.FrameTimeout) // waiting was not the client's fault
 			return err
 		},
-		recycled: c.b.buffers.get,
+		buffers: &c.b.buffers,
 	}
 	for {
 		if src.frameEnds = (time.Time{}); frames.src.Buffered() > 0 {

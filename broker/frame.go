@@ -44,11 +44,11 @@ type request struct {
 // frameReader reads frames as their bytes arrive. It never allocates by what a
 // length prefix says.
 type frameReader struct {
-	src      *bufio.Reader
-	limit    func(key int16) int     // bytes of a request with that key, now
-	raw      func() bool             // frames are messages of SASL, without headers
-	reserve  func(bytes int64) error // waits for the broker's request memory
-	recycled func() []byte           // an old buffer to read into, or nil
+	src     *bufio.Reader
+	limit   func(key int16) int     // bytes of a request with that key, now
+	raw     func() bool             // frames are messages of SASL, without headers
+	reserve func(bytes int64) error // waits for the broker's request memory
+	buffers *bufferPool
 }
 
 // next reads one frame. A clean end between frames is io.EOF. A request that comes
@@ -90,7 +90,7 @@ func (f *frameReader) next() (*request, error) {
 func (f *frameReader) read(req *request, size int) error {
 	var buf []byte
 	if carriesRecords(req.key) {
-		buf = f.recycled()[:0]
+		buf = f.buffers.take(min(size, reserveFirst), reserveFirst)
 	}
 	if cap(buf) == 0 {
 		buf = make([]byte, 0, min(size, firstFrameBytes))
@@ -101,6 +101,9 @@ func (f *frameReader) read(req *request, size int) error {
 				return err
 			}
 			req.memory = int64(size)
+			if carriesRecords(req.key) {
+				buf = f.larger(buf, size)
+			}
 		}
 		if len(buf) == cap(buf) {
 			buf = slices.Grow(buf, min(size-len(buf), 3*len(buf)))
@@ -113,6 +116,18 @@ func (f *frameReader) read(req *request, size int) error {
 	}
 	req.frame = buf
 	return nil
+}
+
+// larger moves what was read to a recycled buffer that holds the whole frame, if there
+// is one that takes little more than the memory that the frame holds.
+func (f *frameReader) larger(buf []byte, size int) []byte {
+	whole := f.buffers.take(size, 2*size)
+	if whole == nil {
+		return buf
+	}
+	whole = append(whole, buf...)
+	f.buffers.put(buf)
+	return whole
 }
 
 // parseHeader reads the rest of the header: the client id and, for flexible

@@ -26,7 +26,7 @@ func testFrames(src io.Reader) *frameReader {
 			return 1 << 20
 		},
 		raw:     func() bool { return false },
-		reserve: func(int64) error { return nil }, recycled: func() []byte { return nil },
+		reserve: func(int64) error { return nil }, buffers: &bufferPool{limit: 8 << 20},
 	}
 }
 
@@ -73,7 +73,7 @@ func TestMemoryIsReservedInTwoSteps(t *testing.T) {
 		stream := requestFrame(0, 9, make([]byte, size))
 		frames := testFrames(bytes.NewReader(stream))
 		frames.reserve = func(n int64) error { reserved = append(reserved, n); return nil }
-		frames.recycled = func() []byte { return make([]byte, 0, 1<<20) }
+		frames.buffers.put(make([]byte, 0, 512<<10))
 		req, err := frames.next()
 		if err != nil || len(req.frame) != size+10 || req.memory != int64(size+10) {
 			t.Fatalf("%d bytes: frame of %d, memory %d, %v", size, len(req.frame), req.memory, err)
@@ -84,6 +84,36 @@ func TestMemoryIsReservedInTwoSteps(t *testing.T) {
 		}
 		if !slices.Equal(reserved, want) {
 			t.Errorf("%d bytes: reserved %v, want %v", size, reserved, want)
+		}
+	}
+}
+
+// A large frame is read into a buffer that was used before, once it holds the memory for
+// it, and never into one of more than twice its size.
+func TestFramesAreReadIntoOldBuffers(t *testing.T) {
+	t.Parallel()
+	old := make([]byte, 0, 512<<10)
+	for _, tc := range []struct {
+		key  kmsg.Key
+		size int
+		want bool
+	}{
+		{kmsg.Produce, 500 << 10, true},
+		{kmsg.Produce, 256<<10 - 10, true},
+		{kmsg.Produce, 200 << 10, false},
+		{kmsg.Produce, 600 << 10, false},
+		{kmsg.Produce, 100, false},
+		{kmsg.Metadata, 500 << 10, false}, // handlers may keep parts of it
+	} {
+		body := bytes.Repeat([]byte("0123456789abcdef"), tc.size/16+1)[:tc.size]
+		frames := testFrames(bytes.NewReader(requestFrame(int16(tc.key), 9, body)))
+		frames.buffers.put(old)
+		req, err := frames.next()
+		if err != nil || !bytes.Equal(req.frame[10:], body) {
+			t.Fatalf("%v of %d bytes: a frame of %d, %v", tc.key, tc.size, len(req.frame), err)
+		}
+		if got := &req.frame[:1][0] == &old[:1][0]; got != tc.want {
+			t.Errorf("%v of %d bytes was read into the old buffer: %v, want %v", tc.key, tc.size, got, tc.want)
 		}
 	}
 }

@@ -1,40 +1,83 @@
 package broker
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
 
-// keepBytes is the largest buffer that is kept for another request.
-const keepBytes = 4 << 20
-
 // bufferPool recycles the buffers of produce and fetch requests and of fetch
 // responses. Those of other requests are never recycled: what a handler keeps of
 // them (a group's metadata) may be a view into the frame.
-type bufferPool struct{ pool sync.Pool }
+//
+// Producers under load send requests of megabytes, whose buffers cost twice their size
+// in garbage if each is made anew. So large ones are kept, but no more than limit of
+// them, whoever used them; and who wants one gets none that is much larger than that.
+type bufferPool struct {
+	limit int64     // bytes of large buffers that are kept; immutable
+	small sync.Pool // up to reserveFirst
 
-// get returns an old buffer, or nil.
-func (p *bufferPool) get() []byte {
-	if b, ok := p.pool.Get().(*[]byte); ok {
-		return (*b)[:0]
+	mu struct {
+		sync.Mutex
+		idle  [][]byte // large ones, the one put first comes first
+		bytes int64    // capacity of all of them
 	}
-	return nil
 }
 
-// sized returns an empty buffer with room for want bytes and as many again, as far
-// as such a buffer would be kept.
+// take returns an empty buffer that was used before, or nil. A large one has room for
+// want bytes, and not for more than most.
+func (p *bufferPool) take(want, most int) []byte {
+	if want <= reserveFirst {
+		if b, ok := p.small.Get().(*[]byte); ok {
+			return (*b)[:0]
+		}
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	best := -1
+	for i, b := range p.mu.idle {
+		if cap(b) >= want && cap(b) <= most && (best < 0 || cap(b) < cap(p.mu.idle[best])) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	return p.removeLocked(best)
+}
+
+func (p *bufferPool) removeLocked(i int) []byte {
+	b := p.mu.idle[i]
+	p.mu.idle = slices.Delete(p.mu.idle, i, i+1)
+	p.mu.bytes -= int64(cap(b))
+	return b[:0]
+}
+
+// sized returns an empty buffer for about want bytes, with room for as many again.
 func (p *bufferPool) sized(want int) []byte {
-	b := p.get()
-	if cap(b) < want && want <= keepBytes {
-		b = make([]byte, 0, min(2*want, keepBytes))
+	b := p.take(want, 4*want)
+	if cap(b) < want && int64(2*want) <= p.limit {
+		b = make([]byte, 0, 2*want)
 	}
 	return b
 }
 
-// put takes a buffer that nobody refers to any more.
+// put takes a buffer that nobody refers to any more. The ones that were put long ago
+// make room for it.
 func (p *bufferPool) put(b []byte) {
-	if cap(b) > firstFrameBytes && cap(b) <= keepBytes {
-		p.pool.Put(&b)
+	switch size := int64(cap(b)); {
+	case size <= firstFrameBytes || size > p.limit:
+	case size <= reserveFirst:
+		p.small.Put(&b)
+	default:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for p.mu.bytes+size > p.limit {
+			p.removeLocked(0)
+		}
+		p.mu.idle = append(p.mu.idle, b)
+		p.mu.bytes += size
 	}
 }
 

@@ -11,6 +11,64 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
+// However many connections put their buffers back, no more than the limit is kept; what
+// was put last is.
+func TestIdleBuffersAreLimited(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	p := bufferPool{limit: 10 * mib}
+	var wg sync.WaitGroup
+	for range 50 { // connections
+		wg.Go(func() {
+			for size := range 4 {
+				b := p.take((size+1)*mib, 2*(size+1)*mib)
+				if b == nil {
+					b = make([]byte, 0, (size+1)*mib)
+				}
+				p.put(b)
+			}
+		})
+	}
+	wg.Wait()
+	idle := func() (bytes int64) {
+		for _, b := range p.mu.idle {
+			bytes += int64(cap(b))
+		}
+		return bytes
+	}
+	if got := idle(); got > p.limit || got != p.mu.bytes {
+		t.Errorf("%d bytes are idle, %d are counted, the limit is %d", got, p.mu.bytes, p.limit)
+	}
+	p.put(make([]byte, 0, 11*mib)) // never
+	p.put(make([]byte, 0, 9*mib))
+	if b := p.take(5*mib, 10*mib); cap(b) != 9*mib {
+		t.Errorf("took %d bytes, want the buffer that was put last", cap(b))
+	}
+	if b := p.take(4*mib, 8*mib); b != nil || idle() > mib {
+		t.Errorf("took %d bytes, %d are idle: want what was put before to be gone", cap(b), idle())
+	}
+}
+
+// A buffer that is taken fits.
+func TestBuffersFit(t *testing.T) {
+	t.Parallel()
+	p := bufferPool{limit: 10 << 20}
+	for _, size := range []int{100 << 10, 300 << 10, 200 << 10, 2 << 20} {
+		p.put(make([]byte, 0, size))
+	}
+	for _, tc := range []struct{ want, most, got int }{
+		{150 << 10, 1 << 20, 200 << 10}, // the smallest that fits
+		{150 << 10, 200 << 10, 0},       // it is taken
+		{70 << 10, 140 << 10, 100 << 10},
+		{1 << 20, 2 << 20, 2 << 20},
+		{1 << 20, 2 << 20, 0},
+	} {
+		if got := cap(p.take(tc.want, tc.most)); got != tc.got {
+			t.Errorf("take(%d, %d) has %d bytes, want %d", tc.want, tc.most, got, tc.got)
+		}
+	}
+}
+
 func TestFetchMemory(t *testing.T) {
 	t.Parallel()
 	m := fetchMemory{limit: 1 << 20}

@@ -202,3 +202,38 @@ func TestDecoy(t *testing.T) {
 		}
 	}
 }
+
+// FuzzExchange feeds both messages of a login to the server: no panic, short answers, and
+// it ends well only by what the example of the RFC says.
+func FuzzExchange(f *testing.F) {
+	const (
+		first    = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO"
+		unproved = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+		proof    = "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+	)
+	f.Add([]byte(first), []byte(unproved+",p="+proof))
+	f.Add([]byte("n,a=user,n=user,r=rOprNGfwEbeRWgbNEkqO,ext=1"), []byte("c=bixhPXVzZXIs,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,x=y,p="+proof))
+	f.Add([]byte("y,,n=us=2Cer=3D,r=a"), []byte("c=eSws,r=a,p="))
+	f.Add([]byte("p=tls-unique,,n=user,r=a"), []byte{})
+	v := rfcVerifier(f)
+	f.Fuzz(func(t *testing.T, one, two []byte) {
+		e := NewExchange(SHA256, func(string) Verifier { return v }, "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
+		challenge, done, err := e.Step(one)
+		if done || len(challenge) > len(one)+200 {
+			t.Fatalf("the first step is done: %v, its answer has %d bytes", done, len(challenge))
+		}
+		if err != nil {
+			return
+		}
+		_, done, err = e.Step(two)
+		if done != (err == nil) {
+			t.Fatalf("done %v, %v", done, err)
+		}
+		if signed, _, _ := strings.Cut(string(two), ",p="); done && (e.firstBare != first[3:] || signed != unproved) {
+			t.Errorf("%q and %q are let in", one, two)
+		}
+		if _, done, err := e.Step(two); done || err == nil {
+			t.Error("there is a third step")
+		}
+	})
+}
