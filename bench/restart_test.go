@@ -48,7 +48,7 @@ func BenchmarkRestart(b *testing.B) {
 	s.stop(b)
 
 	for _, after := range []string{"stop", "kill"} {
-		b.Run(fmt.Sprintf("log=%gGiB/after=%s", size, after), func(b *testing.B) {
+		b.Run(fmt.Sprintf("log=%gGiB/after=%s/broker=riffle", size, after), func(b *testing.B) {
 			var ready, served float64
 			for b.Loop() {
 				s := startServer(b, binary, dir)
