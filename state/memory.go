@@ -37,7 +37,7 @@ type memoryTask struct {
 
 type memoryStore struct {
 	table    *table
-	position Position
+	position Position // guarded by memory.mu
 }
 
 func (m *memory) OpenTask(id TaskID, specs []Spec) (Task, error) {
@@ -73,15 +73,19 @@ func (m *memory) OpenTask(id TaskID, specs []Spec) (Task, error) {
 	return l, nil
 }
 
-func (m *memory) Local() map[TaskID]int64 {
+func (m *memory) Local() map[TaskID]map[string]Position {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	local := make(map[TaskID]int64)
+	local := make(map[TaskID]map[string]Position)
 	for id, t := range m.mu.tasks {
-		for _, s := range t.stores {
-			if s.position.Commit > local[id] {
-				local[id] = s.position.Commit
+		for name, s := range t.stores {
+			if s.position.IsZero() {
+				continue
 			}
+			if local[id] == nil {
+				local[id] = make(map[string]Position)
+			}
+			local[id][name] = s.position
 		}
 	}
 	return local
@@ -152,7 +156,9 @@ func (t *memoryTask) fold() error {
 		for i, s := range t.order {
 			s.table.fold(f.tables[i])
 			s.table = s.table.compacted()
+			t.backend.mu.Lock()
 			s.position = f.Position(i)
+			t.backend.mu.Unlock()
 		}
 		return nil
 	})
@@ -160,6 +166,8 @@ func (t *memoryTask) fold() error {
 }
 
 func (t *memoryTask) Wipe() error {
+	t.backend.mu.Lock()
+	defer t.backend.mu.Unlock()
 	for _, s := range t.order {
 		*s = memoryStore{table: &table{}}
 	}

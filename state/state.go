@@ -171,9 +171,9 @@ type Change struct {
 type Backend interface {
 	// OpenTask opens the stores of a task. A task can be open once at a time.
 	OpenTask(id TaskID, stores []Spec) (Task, error)
-	// Local returns the tasks of which there are data, open or not, each with the largest commit that is in them: the
-	// more, the less a restore has to read.
-	Local() map[TaskID]int64
+	// Local returns the tasks of which there are data, open or not, each with what the data of its stores stand for: the
+	// further that is, the less a restore has to read. It may lag behind open tasks.
+	Local() map[TaskID]map[string]Position
 	// Close closes the tasks that are still open, then the backend.
 	Close() error
 }

@@ -91,6 +91,20 @@ type Config struct {
 	// it holds is used no more. By default Run fails then, and says what it is.
 	AcceptOrphans bool
 
+	// Standbys is how many other instances keep a copy of the state of each task, by reading its changelogs, so that one of
+	// them goes on at once when the task's own instance is gone. The default is 0. The instances should agree on it.
+	Standbys int
+	// AcceptableLag is how many changelog records an instance may lack of a task's state to be given the task while another
+	// instance has that state. Above it the task stays where it is, and the instance warms up a copy; it is given the task as soon
+	// as it has caught up. The default is 10,000 records: less than what the commits of a second write, a copy may never
+	// catch up.
+	AcceptableLag int64
+	// MaxWarmups bounds how many copies warm up at a time, in all instances together. The default is 2.
+	MaxWarmups int
+	// ProbeInterval is how often an instance asks again for tasks that it has warmed up for, if its first question, which
+	// comes at once, was in vain. The default is 1 min.
+	ProbeInterval time.Duration
+
 	// Address is where other instances and clients reach the QueryHandler of this one, as "host:port": it is told to those
 	// who ask for what another instance holds. The default is none.
 	Address string
@@ -143,6 +157,10 @@ func (c Config) validate() error {
 		{"MaxBufferedRecords", int64(c.MaxBufferedRecords)},
 		{"MaxBufferedBytes", int64(c.MaxBufferedBytes)},
 		{"MaxGlobalBytes", c.MaxGlobalBytes},
+		{"Standbys", int64(c.Standbys)},
+		{"AcceptableLag", c.AcceptableLag},
+		{"MaxWarmups", int64(c.MaxWarmups)},
+		{"ProbeInterval", int64(c.ProbeInterval)},
 	} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("stream: Config.%s is %d: want more than 0, or 0 for the default", f.name, f.value))
@@ -310,7 +328,8 @@ func (a *App) workerConfig(plan *topicPlan, globals *globals, backend state.Back
 		MaxPollRecords: a.cfg.MaxPollRecords, MaxQueuedRecords: a.cfg.MaxQueuedRecords,
 		MaxUncommittedRecords: a.cfg.MaxUncommittedRecords, MaxUncommittedBytes: a.cfg.MaxUncommittedBytes,
 		ShutdownTimeout: a.cfg.ShutdownTimeout,
-		StopAtEnd:       a.cfg.StopAtEnd, InputsDone: a.cfg.InputsDone,
+		Standbys:        a.cfg.Standbys, AcceptableLag: a.cfg.AcceptableLag, MaxWarmups: a.cfg.MaxWarmups, ProbeInterval: a.cfg.ProbeInterval,
+		StopAtEnd: a.cfg.StopAtEnd, InputsDone: a.cfg.InputsDone,
 		Logger: a.cfg.Logger, Metrics: a.metrics,
 	}
 	for _, sub := range a.topology.program.Graph.Subs {
@@ -355,8 +374,10 @@ type Stats struct {
 	StateWipes int64
 	// Rewinds counts commits that did not come about: the App went back to the last one and did their work again.
 	Rewinds int64
-	// Tasks names the tasks that this instance runs, as SUBTOPOLOGY_PARTITION.
-	Tasks []string
+	// Tasks names the tasks that this instance runs, as SUBTOPOLOGY_PARTITION; Standbys those of other instances of whose state
+	// it keeps a copy. Together the copies lack StandbyLag changelog records, as of their last look.
+	Tasks, Standbys []string
+	StandbyLag      int64
 }
 
 // Stats returns the counts of this moment. It may be called at any time.
@@ -369,5 +390,9 @@ func (a *App) Stats() Stats {
 	for _, id := range s.Tasks {
 		stats.Tasks = append(stats.Tasks, id.String())
 	}
+	for _, id := range s.Standbys {
+		stats.Standbys = append(stats.Standbys, id.String())
+	}
+	stats.StandbyLag = s.StandbyLag
 	return stats
 }

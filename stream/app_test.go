@@ -103,7 +103,7 @@ func counting(t testing.TB) *Topology {
 // quiet is a configuration for tests.
 func quiet(cfg Config) Config {
 	cfg.Logger = slog.New(slog.DiscardHandler)
-	if cfg.Backend == nil {
+	if cfg.Backend == nil && cfg.StateDir == "" {
 		cfg.Backend = state.NewMemory()
 	}
 	return cfg

@@ -245,11 +245,15 @@ riffle_stream_records_processed_total{app="shout",subtopology="0"} 50
 # HELP riffle_stream_consumer_lag_records Records between the position of the application and the end of an input partition.
 # TYPE riffle_stream_consumer_lag_records gauge
 riffle_stream_consumer_lag_records{app="shout",partition="0",topic="lines"} 0
-# HELP riffle_stream_tasks Tasks that this instance runs.
+# HELP riffle_stream_tasks Tasks of this instance: those that it runs, those whose state it restores to run them, and those of others whose state it keeps a copy of.
 # TYPE riffle_stream_tasks gauge
-riffle_stream_tasks{app="shout"} 1
+riffle_stream_tasks{app="shout",state="restoring"} 0
+riffle_stream_tasks{app="shout",state="running"} 1
+# HELP riffle_stream_task_state 1 for each task of this instance and the state that it is in: running, restoring, or standby for a copy of its state.
+# TYPE riffle_stream_task_state gauge
+riffle_stream_task_state{app="shout",state="running",task="0_0"} 1
 `
-	names := []string{"riffle_stream_records_processed_total", "riffle_stream_consumer_lag_records", "riffle_stream_tasks"}
+	names := []string{"riffle_stream_records_processed_total", "riffle_stream_consumer_lag_records", "riffle_stream_tasks", "riffle_stream_task_state"}
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}

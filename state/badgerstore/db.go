@@ -223,36 +223,38 @@ func (db *DB) distrust(reason string) {
 }
 
 // Local implements state.Backend, as of the last checkpoints. What cannot be read is left out.
-func (db *DB) Local() map[state.TaskID]int64 {
-	local := make(map[state.TaskID]int64)
+func (db *DB) Local() map[state.TaskID]map[string]state.Position {
+	local := make(map[state.TaskID]map[string]state.Position)
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.mu.closed {
 		return local
 	}
-	_ = db.badger.View(func(txn *badger.Txn) error {
-		opts := badger.DefaultIteratorOptions
-		opts.Prefix = []byte{kindPosition}
-		it := txn.NewIterator(opts)
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			key := it.Item().Key()
-			if len(key) < 9 {
-				continue
-			}
-			value, err := it.Item().ValueCopy(nil)
-			if err == nil {
-				value, err = verified(key, value)
-			}
-			if err != nil || len(value) == 0 {
-				continue
-			}
-			p, err := state.ParsePosition(value[1:])
-			id := state.TaskID{SubTopology: int(binary.BigEndian.Uint32(key[1:])), Partition: int32(binary.BigEndian.Uint32(key[5:]))}
-			if err == nil && p.Commit > local[id] {
-				local[id] = p.Commit
-			}
+	names := make(map[uint32]string, len(db.mu.stores))
+	for name, id := range db.mu.stores {
+		names[id] = name
+	}
+	generations := make(map[state.TaskID]uint32)
+	_ = db.scan([]byte{kindGeneration}, func(key, value []byte) error {
+		if id, ok := taskOf(key); ok && len(value) == 4 {
+			generations[id] = binary.BigEndian.Uint32(value)
 		}
+		return nil
+	})
+	_ = db.scan([]byte{kindPosition}, func(key, value []byte) error {
+		id, ok := taskOf(key)
+		if !ok || len(key) != positionKeyBytes || len(value) == 0 || binary.BigEndian.Uint32(key[9:]) != generations[id] {
+			return nil
+		}
+		p, err := state.ParsePosition(value[1:])
+		name, known := names[binary.BigEndian.Uint32(key[13:])]
+		if err != nil || !known || p.IsZero() {
+			return nil
+		}
+		if local[id] == nil {
+			local[id] = make(map[string]state.Position)
+		}
+		local[id][name] = p
 		return nil
 	})
 	return local

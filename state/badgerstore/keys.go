@@ -62,13 +62,23 @@ func appendStoreKey(dst []byte, kind byte, id state.TaskID, generation, store ui
 	return binary.BigEndian.AppendUint32(appendGenerationKey(dst, kind, id, generation), store)
 }
 
+// positionKeyBytes is the length of a position's key.
+const positionKeyBytes = 17
+
+// taskOf returns the task that a key belongs to; false if it is too short for one.
+func taskOf(key []byte) (state.TaskID, bool) {
+	if len(key) < 9 {
+		return state.TaskID{}, false
+	}
+	return state.TaskID{SubTopology: int(binary.BigEndian.Uint32(key[1:])), Partition: int32(binary.BigEndian.Uint32(key[5:]))}, true
+}
+
 // parseGenerationKey is the inverse of appendGenerationKey.
 func parseGenerationKey(b []byte) (id state.TaskID, generation uint32, err error) {
 	if len(b) != 13 {
 		return id, 0, fmt.Errorf("%w: generation key of %d bytes", state.ErrCorrupt, len(b))
 	}
-	id.SubTopology = int(binary.BigEndian.Uint32(b[1:]))
-	id.Partition = int32(binary.BigEndian.Uint32(b[5:]))
+	id, _ = taskOf(b)
 	return id, binary.BigEndian.Uint32(b[9:]), nil
 }
 

@@ -302,6 +302,29 @@ func testWipe(t *testing.T, b state.Backend) {
 	}
 }
 
+func testLocal(t *testing.T, b state.Backend) {
+	id, wiped := state.TaskID{SubTopology: 1, Partition: 2}, state.TaskID{Partition: 3}
+	want := make(map[string]state.Position)
+	for _, id := range []state.TaskID{id, wiped} {
+		task := OpenTask(t, b, id, "s", "other", "none")
+		for seq, name := range []string{"other", "s"} {
+			put(t, task, name, "k", "v")
+			commit(t, task, int64(seq+1), name)
+			want[name] = task.Position(name)
+		}
+		if err := task.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	task := OpenTask(t, b, wiped, "s", "other", "none")
+	if err := task.Wipe(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[state.TaskID]map[string]state.Position{id: want}, b.Local()); diff != "" {
+		t.Errorf("Local after one of two tasks was wiped (-want +got):\n%s", diff)
+	}
+}
+
 func testApart(t *testing.T, b state.Backend) {
 	ids := []state.TaskID{{}, {Partition: 1}, {SubTopology: 1}, {SubTopology: 256, Partition: 70000}}
 	names := []string{"s", "s2", "another"}

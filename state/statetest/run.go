@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) state.Backend) {
 		{"abort", testAbort},
 		{"restore and positions", testRestore},
 		{"wipe", testWipe},
+		{"local data", testLocal},
 		{"tasks and stores are apart", testApart},
 		{"reopen task", testReopenTask},
 		{"misuse", testMisuse},

@@ -1,8 +1,6 @@
 package client
 
 import (
-	"cmp"
-	"encoding/binary"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -22,16 +20,44 @@ type Unit struct {
 	Partition int32
 }
 
+// Held is what an instance has of the state of a unit.
+type Held struct {
+	// Position is how far the data are in the changelogs: the sum of the offsets of all stores.
+	Position int64
+	// Lag is how many records the changelogs held beyond that when they were last read: 0 where the tasks run, -1 where
+	// the data lie still, so that nobody knows.
+	Lag int64
+}
+
+// Standbys says how copies of the state of units are dealt out.
+type Standbys struct {
+	// Count is how many members keep a copy of the state of each unit, beside the one that has the unit.
+	Count int
+	// AcceptableLag is how many changelog records a member may lack to be given a unit that another one could go on with.
+	// Above it the member is given a copy to warm up, and the unit later.
+	AcceptableLag int64
+	// MaxWarmups bounds the copies in the group that are being warmed up at a time.
+	MaxWarmups int
+}
+
+// Standby is a copy of the state of a unit that a member is to keep. WarmUp says that it waits to be given the unit.
+type Standby struct {
+	Unit
+	WarmUp bool
+}
+
 // balancer deals out the partitions of a group by task: partition p of every topic of one co-partitioned set
-// goes to the same member. It is cooperative: what a member keeps, it goes on with during the rebalance. It is
-// deterministic: the same members, with the same claims, and topics give the same plan.
-//
-// No member has more than one unit more than another. Within that, a unit stays where it is, or goes to a member that
-// has state of it, or to where there is the least of its set.
+// goes to the same member. It is cooperative: what a member keeps, it goes on with during the rebalance. See deal for the
+// rules. It is deterministic: the same members, with the same claims, and topics give the same plan.
 type balancer struct {
-	sets [][]string // co-partitioned sets of topics, in the order of the sub-topologies
-	// local returns the units of which this member has state, each with how much history is in it. Nil is none.
-	local func() map[Unit]int64
+	sets     [][]string // co-partitioned sets of topics, in the order of the sub-topologies
+	stateful []bool     // by set; nil is none
+	standbys Standbys
+	// held returns what state this member has. Nil is none.
+	held func() map[Unit]Held
+	// joining and given are told when the member joins, and which copies it is to keep. Either may be nil.
+	joining func()
+	given   func([]Standby)
 	// joins counts how often the member has joined. It makes its metadata differ each time: a coordinator answers a
 	// member that joins again with the same ones without a rebalance.
 	joins *atomic.Int64
@@ -55,21 +81,35 @@ func (b balancer) JoinGroupMetadata(topics []string, owned map[string][]int32, g
 		o.Topic, o.Partitions = topic, owned[topic]
 		meta.OwnedPartitions = append(meta.OwnedPartitions, o)
 	}
-	var local map[Unit]int64
-	if b.local != nil {
-		local = b.local()
+	var held map[Unit]Held
+	if b.held != nil {
+		held = b.held()
 	}
 	var joins int64
 	if b.joins != nil {
 		joins = b.joins.Add(1)
 	}
-	meta.UserData = appendUserData(nil, joins, local)
+	if b.joining != nil {
+		b.joining()
+	}
+	meta.UserData = appendHeld(nil, joins, held)
 	return meta.AppendTo(nil)
 }
 
-// ParseSyncAssignment implements kgo.GroupBalancer.
-func (balancer) ParseSyncAssignment(b []byte) (map[string][]int32, error) {
-	return kgo.ParseConsumerSyncAssignment(b)
+// ParseSyncAssignment implements kgo.GroupBalancer. The copies to keep are in the user data.
+func (b balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	partitions, err := kgo.ParseConsumerSyncAssignment(assignment)
+	if err != nil {
+		return nil, err
+	}
+	var parsed kmsg.ConsumerMemberAssignment
+	if err := parsed.ReadFrom(assignment); err != nil {
+		return nil, err
+	}
+	if b.given != nil {
+		b.given(parseStandbys(parsed.UserData))
+	}
+	return partitions, nil
 }
 
 // MemberBalancer implements kgo.GroupBalancer.
@@ -80,145 +120,57 @@ func (b balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.Gr
 
 // Balance implements kgo.ConsumerBalancerBalance.
 func (b balancer) Balance(cb *kgo.ConsumerBalancer, partitions map[string]int32) kgo.IntoSyncAssignment {
-	d := newDeal(cb)
+	d := newDeal(cb, b.standbys)
 	for i, set := range b.sets {
 		for p := range maxPartitions(set, partitions) {
-			d.units = append(d.units, dealt{Unit: Unit{set[0], p}, set: i, member: -1})
+			d.add(Unit{set[0], p}, i, d.ownerOf(set, p), i < len(b.stateful) && b.stateful[i])
 		}
 	}
-	d.limit(len(b.sets))
-	d.keep(func(u *dealt) int { return d.owner(b.sets[u.set], u.Partition) })
-	d.keep(func(u *dealt) int { return d.best(u.Unit) })
-	d.spread()
+	d.run()
 
 	plan := cb.NewPlan()
 	members := cb.Members()
 	for _, u := range d.units {
 		for _, topic := range b.sets[u.set] {
 			if u.Partition < partitions[topic] {
-				plan.AddPartition(&members[u.member], topic, u.Partition)
+				plan.AddPartition(&members[u.active], topic, u.Partition)
 			}
 		}
 	}
 	plan.AdjustCooperative(cb)
-	return plan
-}
-
-// deal is the state of one rebalance.
-type deal struct {
-	owned   map[Unit]claim // partitions, by topic
-	local   []map[Unit]int64
-	units   []dealt
-	count   []int   // units by member
-	inSet   [][]int // by member and set
-	each    int     // units that every member may have,
-	further int     // and members that may have one more
-}
-
-type dealt struct {
-	Unit
-	set, member int
-}
-
-type claim struct {
-	member     int
-	generation int32
-}
-
-func newDeal(cb *kgo.ConsumerBalancer) *deal {
-	d := &deal{owned: make(map[Unit]claim)}
-	cb.EachMember(func(_ *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
-		member := len(d.local)
-		d.local = append(d.local, parseLocal(meta.UserData))
-		for _, o := range meta.OwnedPartitions {
-			for _, p := range o.Partitions {
-				at := Unit{o.Topic, p}
-				// A claim of an earlier generation is that of a member that was away meanwhile.
-				if other, ok := d.owned[at]; !ok || meta.Generation > other.generation {
-					d.owned[at] = claim{member, meta.Generation}
-				}
-			}
+	given := make(map[string][]Standby)
+	for _, u := range d.units {
+		topics := plan.AsMemberIDMap()[members[u.active].MemberID]
+		withheld := !slices.ContainsFunc(b.sets[u.set], func(topic string) bool { return slices.Contains(topics[topic], u.Partition) })
+		if withheld && u.stateful {
+			// Its owner has to give it up before. Until then whoever gets it follows.
+			u.standbys = append(u.standbys, u.active)
 		}
-	})
-	d.count = make([]int, len(d.local))
-	d.inSet = make([][]int, len(d.local))
-	return d
-}
-
-// limit decides how many units a member may have.
-func (d *deal) limit(sets int) {
-	members := len(d.count)
-	d.each, d.further = len(d.units)/members, len(d.units)%members
-	for m := range d.inSet {
-		d.inSet[m] = make([]int, sets)
-	}
-}
-
-// owner returns the member that has a unit now, -1 for none.
-func (d *deal) owner(set []string, p int32) int {
-	for _, topic := range set {
-		if c, ok := d.owned[Unit{topic, p}]; ok {
-			return c.member
+		for _, m := range u.standbys {
+			id := members[m].MemberID
+			given[id] = append(given[id], Standby{Unit: u.Unit, WarmUp: m == u.warmUp})
 		}
 	}
-	return -1
+	return assignment{plan, given}
 }
 
-// best returns the member with the most state of a unit, -1 for none.
-func (d *deal) best(u Unit) int {
-	found, most := -1, int64(-1)
-	for m, local := range d.local {
-		if n, ok := local[u]; ok && n > most {
-			found, most = m, n
+// assignment is a plan with the copies that each member is to keep.
+type assignment struct {
+	plan  *kgo.BalancePlan
+	given map[string][]Standby
+}
+
+// IntoSyncAssignment implements kgo.IntoSyncAssignment.
+func (a assignment) IntoSyncAssignment() []kmsg.SyncGroupRequestGroupAssignment {
+	all := a.plan.IntoSyncAssignment()
+	for i := range all {
+		var parsed kmsg.ConsumerMemberAssignment
+		if given := a.given[all[i].MemberID]; len(given) > 0 && parsed.ReadFrom(all[i].MemberAssignment) == nil {
+			parsed.UserData = appendStandbys(nil, given)
+			all[i].MemberAssignment = parsed.AppendTo(nil)
 		}
 	}
-	return found
-}
-
-// keep gives units that nobody has yet to the members that wanted names, as far as they may have more.
-func (d *deal) keep(wanted func(*dealt) int) {
-	for i := range d.units {
-		u := &d.units[i]
-		if u.member >= 0 {
-			continue
-		}
-		if m := wanted(u); m >= 0 && d.room(m) {
-			d.give(u, m)
-		}
-	}
-}
-
-// spread gives the other units to those who have the least of their set, and the least of all.
-func (d *deal) spread() {
-	for i := range d.units {
-		u := &d.units[i]
-		if u.member >= 0 {
-			continue
-		}
-		to := -1
-		for m := range d.count {
-			if !d.room(m) {
-				continue
-			}
-			if to < 0 || cmp.Or(cmp.Compare(d.inSet[m][u.set], d.inSet[to][u.set]), cmp.Compare(d.count[m], d.count[to])) < 0 {
-				to = m
-			}
-		}
-		d.give(u, to)
-	}
-}
-
-func (d *deal) room(m int) bool {
-	return d.count[m] < d.each || d.count[m] == d.each && d.further > 0
-}
-
-func (d *deal) give(u *dealt, m int) {
-	if d.count[m] == d.each {
-		d.further--
-	}
-	u.member = m
-	d.count[m]++
-	d.inSet[m][u.set]++
+	return all
 }
 
 // maxPartitions is the number of tasks of a set: the partitions of its widest topic.
@@ -229,56 +181,4 @@ func maxPartitions(set []string, partitions map[string]int32) int32 {
 		counts = append(counts, partitions[topic])
 	}
 	return slices.Max(counts)
-}
-
-// userDataVersion is the first byte of the user data.
-const userDataVersion = 1
-
-// appendUserData encodes how often a member has joined, as a varint, and what state it has: for each unit the topic,
-// length-prefixed, the partition and the amount, as varints.
-func appendUserData(dst []byte, joins int64, local map[Unit]int64) []byte {
-	dst = binary.AppendVarint(append(dst, userDataVersion), joins)
-	units := slices.SortedFunc(maps.Keys(local), func(a, b Unit) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
-	for _, u := range units {
-		dst = binary.AppendUvarint(dst, uint64(len(u.Topic)))
-		dst = append(dst, u.Topic...)
-		dst = binary.AppendVarint(dst, int64(u.Partition))
-		dst = binary.AppendVarint(dst, local[u])
-	}
-	return dst
-}
-
-// parseLocal reads what state a member has. What does not parse, it leaves out: where state lies is a hint.
-func parseLocal(b []byte) map[Unit]int64 {
-	local := make(map[Unit]int64)
-	if len(b) == 0 || b[0] != userDataVersion {
-		return local
-	}
-	_, n := binary.Varint(b[1:])
-	if n <= 0 {
-		return local
-	}
-	b = b[1+n:]
-	for len(b) > 0 {
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n) {
-			return local
-		}
-		topic := string(b[n : n+int(size)])
-		b = b[n+int(size):]
-		p, n := binary.Varint(b)
-		if n <= 0 {
-			return local
-		}
-		b = b[n:]
-		amount, n := binary.Varint(b)
-		if n <= 0 {
-			return local
-		}
-		b = b[n:]
-		local[Unit{topic, int32(p)}] = amount
-	}
-	return local
 }

@@ -19,7 +19,7 @@ type member struct {
 	name       string
 	owned      map[string][]int32
 	generation int32
-	local      map[Unit]int64
+	held       map[Unit]Held
 }
 
 // plan lets a balancer deal out partitions among members that have nothing yet, and returns who got which, as
@@ -33,13 +33,19 @@ func plan(t interface{ Fatal(...any) }, b balancer, members int, partitions map[
 }
 
 func planFor(t interface{ Fatal(...any) }, b balancer, members []member, partitions map[string]int32) map[string]map[string][]int32 {
+	got, _ := planAll(t, b, members, partitions)
+	return got
+}
+
+// planAll also returns the copies that members are to keep.
+func planAll(t interface{ Fatal(...any) }, b balancer, members []member, partitions map[string]int32) (map[string]map[string][]int32, map[string][]Standby) {
 	var topics []string
 	for topic := range partitions {
 		topics = append(topics, topic)
 	}
 	joined := make([]kmsg.JoinGroupResponseMember, len(members))
 	for i, m := range members {
-		b.local = func() map[Unit]int64 { return m.local }
+		b.held = func() map[Unit]Held { return m.held }
 		joined[i].MemberID = m.name
 		joined[i].ProtocolMetadata = b.JoinGroupMetadata(topics, m.owned, m.generation)
 	}
@@ -52,14 +58,16 @@ func planFor(t interface{ Fatal(...any) }, b balancer, members []member, partiti
 		t.Fatal(err)
 	}
 	got := make(map[string]map[string][]int32)
+	standbys := make(map[string][]Standby)
 	for _, a := range into.IntoSyncAssignment() {
+		b.given = func(given []Standby) { standbys[a.MemberID] = given }
 		assigned, err := b.ParseSyncAssignment(a.MemberAssignment)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got[a.MemberID] = assigned
 	}
-	return got
+	return got, standbys
 }
 
 func TestBalance(t *testing.T) {
@@ -146,8 +154,8 @@ func TestBalanceFollowsState(t *testing.T) {
 	t.Parallel()
 	b := balancer{sets: [][]string{{"a", "b"}}}
 	got := planFor(t, b, []member{
-		{name: "m0", local: map[Unit]int64{{"a", 1}: 7, {"a", 3}: 9}},
-		{name: "m1", local: map[Unit]int64{{"a", 1}: 8, {"a", 0}: 1}},
+		{name: "m0", held: map[Unit]Held{{"a", 1}: {7, -1}, {"a", 3}: {9, -1}}},
+		{name: "m1", held: map[Unit]Held{{"a", 1}: {8, -1}, {"a", 0}: {1, -1}}},
 		{name: "m2", owned: map[string][]int32{"a": {0}, "b": {0}}, generation: 1},
 	}, map[string]int32{"a": 4, "b": 4})
 	want := map[string]map[string][]int32{

@@ -33,9 +33,13 @@ type Config struct {
 	// Sets are the co-partitioned sets of topics to consume: partition p of all topics of a set goes to one
 	// member.
 	Sets [][]string
-	// Local returns what state this instance has, of the units of Sets, and how much: those are given to it first. It is
-	// called from another goroutine at each rebalance. Nil is none.
-	Local func() map[Unit]int64
+	// Stateful says which of Sets have state, in their order. Nil is none.
+	Stateful []bool
+	// Standbys says how copies of state are dealt out. The first member of the group decides for all.
+	Standbys Standbys
+	// Held returns what state this instance has, of the units of Sets. It is called from another goroutine at each
+	// rebalance. Nil is none.
+	Held func() map[Unit]Held
 	// Manual are the topics whose records go to the partition they name.
 	Manual []string
 	// RecordLimits are the largest records, in bytes of key, value and headers, by topic. The default for
@@ -65,7 +69,9 @@ type Config struct {
 
 	// Assigned, Revoked and Lost follow the group. They are never called between a Poll that returned and
 	// the next AllowRebalance.
-	Assigned, Revoked, Lost func(ctx context.Context, partitions map[string][]int32)
+	Revoked, Lost func(ctx context.Context, partitions map[string][]int32)
+	// Assigned is called at the end of every rebalance, with the partitions that are new.
+	Assigned func(ctx context.Context, a Assignment)
 	// Resume is called after Assigned with the committed offset of each assigned partition, -1 where there is
 	// none, and may raise it. It may wait, until ctx ends: these partitions are not read before, others are.
 	Resume func(ctx context.Context, committed map[string]map[int32]int64) error
@@ -120,6 +126,16 @@ type Client struct {
 	cl  *kgo.Client // the member; without transactions also the producer
 	adm *kadm.Client
 	txn transaction
+
+	given atomic.Pointer[[]Standby] // copies to keep, as of the last sync
+	since atomic.Int64              // when it began to join, in nanoseconds
+}
+
+// Assignment is what a rebalance brought to a member.
+type Assignment struct {
+	Partitions map[string][]int32 // that it did not have before
+	Standbys   []Standby          // all that it is to keep
+	Took       time.Duration      // since it joined
 }
 
 // Open joins the group. The first Poll or a callback shows whether the cluster can be reached.
@@ -143,7 +159,10 @@ func (c *Client) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(topics...),
-		kgo.Balancers(balancer{sets: cfg.Sets, local: cfg.Local, joins: new(atomic.Int64)}),
+		kgo.Balancers(balancer{
+			sets: cfg.Sets, stateful: cfg.Stateful, standbys: cfg.Standbys, held: cfg.Held,
+			joining: c.joining, given: func(s []Standby) { c.given.Store(&s) }, joins: new(atomic.Int64),
+		}),
 		kgo.SessionTimeout(cfg.SessionTimeout),
 		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.HeartbeatInterval(min(time.Second, cfg.SessionTimeout/3)),
@@ -157,7 +176,7 @@ func (c *Client) options() []kgo.Opt {
 		kgo.FetchMaxBytes(cfg.MaxFetchBytes),
 		kgo.FetchMaxPartitionBytes(cfg.MaxFetchPartitionBytes),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.OnPartitionsAssigned(callback(cfg.Assigned)),
+		kgo.OnPartitionsAssigned(c.assigned),
 		kgo.OnPartitionsRevoked(callback(cfg.Revoked)),
 		kgo.OnPartitionsLost(callback(cfg.Lost)),
 		kgo.AdjustFetchOffsetsFn(c.adjust),
@@ -193,6 +212,19 @@ func callback(f func(context.Context, map[string][]int32)) func(context.Context,
 			f(ctx, partitions)
 		}
 	}
+}
+
+func (c *Client) joining() { c.since.Store(time.Now().UnixNano()) }
+
+func (c *Client) assigned(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	if c.cfg.Assigned == nil {
+		return
+	}
+	a := Assignment{Partitions: partitions, Took: time.Duration(time.Now().UnixNano() - c.since.Load())}
+	if given := c.given.Load(); given != nil {
+		a.Standbys = *given
+	}
+	c.cfg.Assigned(ctx, a)
 }
 
 // adjust lets the owner raise the offsets to resume at.

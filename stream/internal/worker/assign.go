@@ -33,31 +33,17 @@ func taskSets(subs []Sub) [][]string {
 	return sets
 }
 
-// localUnits says of which units of the sets there are local data, and how much: the largest commit of their tasks.
-func localUnits(subs []Sub, sets [][]string, local map[state.TaskID]int64) map[client.Unit]int64 {
-	units := make(map[client.Unit]int64)
-	for _, sub := range subs {
-		set := slices.IndexFunc(sets, func(topics []string) bool { return slices.Contains(topics, sub.Inputs[0]) })
-		for id, commit := range local {
-			if id.SubTopology == sub.ID && len(sub.Stores) > 0 {
-				at := client.Unit{Topic: sets[set][0], Partition: id.Partition}
-				units[at] = max(units[at], commit)
-			}
-		}
-	}
-	return units
-}
-
 // assigned opens the tasks of the partitions that the group gave us, beside the loop.
-func (w *Worker) assigned(_ context.Context, partitions map[string][]int32) {
+func (w *Worker) assigned(_ context.Context, a client.Assignment) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	w.cfg.Metrics.rebalanced()
+	w.cfg.Metrics.rebalanced(a.Took)
 	w.joined = true
 	if w.closing || w.callbackError() != nil {
 		return
 	}
-	w.want(partitions)
+	w.wantStandbys(a.Standbys)
+	w.want(a.Partitions)
 	if err := w.startOpening(); err != nil && w.running.Err() == nil {
 		w.fail(err)
 	}
@@ -127,6 +113,9 @@ func (w *Worker) raiseLocked(committed map[string]map[int32]int64) bool {
 func (w *Worker) revoked(_ context.Context, partitions map[string][]int32) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
+	if w.closing {
+		return // all is committed that will be
+	}
 	w.forgo(partitions, w.commit(w.ctx))
 }
 
@@ -134,6 +123,9 @@ func (w *Worker) revoked(_ context.Context, partitions map[string][]int32) {
 func (w *Worker) lost(_ context.Context, partitions map[string][]int32) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
+	if w.closing {
+		return
+	}
 	var err error
 	if len(w.order) > 0 {
 		err = w.rewind(errors.New("partitions lost: this instance was silent for too long"))

@@ -82,6 +82,15 @@ type Config struct {
 	// ShutdownTimeout bounds the last commit after the context has ended. The default is 30 s.
 	ShutdownTimeout time.Duration
 
+	// Standbys is how many other instances keep a copy of each task's state. The default is 0.
+	Standbys int
+	// AcceptableLag is how many changelog records an instance may lack to be given a task that another one has the state of.
+	// The default is 10,000. Above it a copy is warmed up first, MaxWarmups at a time in the whole group (default 2), and
+	// the instance asks for the task as soon as it has caught up, and then every ProbeInterval (default 1 min).
+	AcceptableLag int64
+	MaxWarmups    int
+	ProbeInterval time.Duration
+
 	// StopAtEnd ends the run when everything that the source topics hold is processed, and what came of it in
 	// the repartition topics too. What they hold is looked up at the start, or when InputsDone is closed if it
 	// is not nil.
@@ -103,6 +112,13 @@ func (c Config) withDefaults() Config {
 	orInt(&c.MaxQueuedRecords, 50_000)
 	orInt(&c.MaxUncommittedRecords, 200_000)
 	orInt(&c.MaxUncommittedBytes, 64<<20)
+	orInt(&c.MaxWarmups, 2)
+	if c.AcceptableLag == 0 {
+		c.AcceptableLag = 10_000
+	}
+	if c.ProbeInterval == 0 {
+		c.ProbeInterval = time.Minute
+	}
 	if c.CommitInterval == 0 {
 		c.CommitInterval = 100 * time.Millisecond
 	}
@@ -129,12 +145,18 @@ func (c Config) validate() error {
 		{"MaxQueuedRecords", c.MaxQueuedRecords},
 		{"MaxUncommittedRecords", c.MaxUncommittedRecords},
 		{"MaxUncommittedBytes", c.MaxUncommittedBytes},
+		{"AcceptableLag", int(c.AcceptableLag)},
+		{"MaxWarmups", c.MaxWarmups},
+		{"ProbeInterval", int(c.ProbeInterval)},
 		{"CommitInterval", int(c.CommitInterval)},
 		{"ShutdownTimeout", int(c.ShutdownTimeout)},
 	} {
 		if f.value <= 0 {
 			errs = append(errs, fmt.Errorf("worker: %s is %d: want more than 0, or 0 for the default", f.name, f.value))
 		}
+	}
+	if c.Standbys < 0 {
+		errs = append(errs, fmt.Errorf("worker: Standbys is %d: want 0 or more", c.Standbys))
 	}
 	if c.App == "" || len(c.Subs) == 0 || c.Backend == nil || c.NewTask == nil {
 		errs = append(errs, errors.New("worker: App, Subs, Backend and NewTask must be set"))

@@ -11,6 +11,8 @@
 //     changelog's marker.
 //   - A commit that does not come about, or of which nobody knows, is rewound: the tasks are dropped and opened again
 //     where the last one left them.
+//   - A standby is the state of a task that another instance runs, kept up to date beside the loop, and handed over when
+//     the task is opened here.
 //   - A task is opened when its partitions are assigned: its stores are brought up to the changelog, and its
 //     inputs resume where the state stands, or at the group's offsets if those are further.
 //

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,10 +19,13 @@ type Metrics struct {
 	dead     *prometheus.CounterVec
 	commits  prometheus.Histogram
 	lags     *prometheus.GaugeVec
-	tasks    prometheus.Gauge
+	tasks    *prometheus.GaugeVec
+	states   *prometheus.GaugeVec
 	balances prometheus.Counter
-	left     prometheus.Gauge
-	replayed prometheus.Counter
+	balance  prometheus.Histogram
+	left     *prometheus.GaugeVec
+	replayed *prometheus.CounterVec
+	standbys *prometheus.GaugeVec
 	wipes    prometheus.Counter
 	rewinds  prometheus.Counter
 	lates    *prometheus.CounterVec
@@ -30,11 +35,26 @@ type Metrics struct {
 	}
 	mu struct {
 		sync.Mutex
-		lag       map[partition]int64
-		tasks     []state.TaskID
-		restoring int64
+		lag        map[partition]int64
+		tasks      []state.TaskID
+		standbys   []state.TaskID
+		restoring  map[storePartition]int64
+		standbyLag map[storePartition]int64
 	}
 }
+
+// storePartition names the part of a store that one task has.
+type storePartition struct {
+	store     string
+	partition int32
+}
+
+// The states of tasks, as metrics name them.
+const (
+	stateRunning   = "running"
+	stateRestoring = "restoring"
+	stateStandby   = "standby"
+)
 
 // NewMetrics returns metrics that count from zero.
 func NewMetrics() *Metrics {
@@ -54,21 +74,36 @@ func NewMetrics() *Metrics {
 		}),
 		lags: prometheus.NewGaugeVec(prometheus.GaugeOpts(name("consumer_lag_records",
 			"Records between the position of the application and the end of an input partition.")), []string{"topic", "partition"}),
-		tasks:    prometheus.NewGauge(prometheus.GaugeOpts(name("tasks", "Tasks that this instance runs."))),
+		tasks: prometheus.NewGaugeVec(prometheus.GaugeOpts(name("tasks",
+			"Tasks of this instance: those that it runs, those whose state it restores to run them, and those of others whose state it keeps a copy of.")), []string{"state"}),
+		states: prometheus.NewGaugeVec(prometheus.GaugeOpts(name("task_state",
+			"1 for each task of this instance and the state that it is in: running, restoring, or standby for a copy of its state.")), []string{"task", "state"}),
 		balances: prometheus.NewCounter(prometheus.CounterOpts(name("rebalances_total", "Times the group has dealt out partitions to this instance."))),
-		left:     prometheus.NewGauge(prometheus.GaugeOpts(name("restore_remaining_records", "Changelog records still to read before the tasks start."))),
-		replayed: prometheus.NewCounter(prometheus.CounterOpts(name("restore_records_total", "Changelog records read to restore state."))),
-		wipes:    prometheus.NewCounter(prometheus.CounterOpts(name("state_wipes_total", "Tasks whose local state did not fit its changelog and was restored from the beginning."))),
-		rewinds:  prometheus.NewCounter(prometheus.CounterOpts(name("rewinds_total", "Times that this instance went back to its last commit because the next one did not come about."))),
+		balance: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "riffle", Subsystem: "stream", Name: "rebalance_duration_seconds",
+			Help:                        "Time from joining the group until it has dealt out the partitions. Tasks that stay run meanwhile.",
+			Buckets:                     prometheus.ExponentialBuckets(0.001, 2, 16),
+			NativeHistogramBucketFactor: 1.1,
+		}),
+		left: prometheus.NewGaugeVec(prometheus.GaugeOpts(name("restore_remaining_records",
+			"Changelog records still to read before the tasks start.")), []string{"store", "partition"}),
+		replayed: prometheus.NewCounterVec(prometheus.CounterOpts(name("restore_records_total",
+			"Changelog records read to restore state.")), []string{"store", "partition"}),
+		standbys: prometheus.NewGaugeVec(prometheus.GaugeOpts(name("standby_lag_records",
+			"Changelog records that the copy of another instance's state lacks.")), []string{"store", "partition"}),
+		wipes:   prometheus.NewCounter(prometheus.CounterOpts(name("state_wipes_total", "Tasks whose local state did not fit its changelog and was restored from the beginning."))),
+		rewinds: prometheus.NewCounter(prometheus.CounterOpts(name("rewinds_total", "Times that this instance went back to its last commit because the next one did not come about."))),
 		lates: prometheus.NewCounterVec(prometheus.CounterOpts(name("late_records_total",
 			"Records that came too late for a window, once for each step that had to leave them out.")), []string{"subtopology"}),
 	}
 	m.mu.lag = make(map[partition]int64)
+	m.mu.restoring = make(map[storePartition]int64)
+	m.mu.standbyLag = make(map[storePartition]int64)
 	return m
 }
 
 func (m *Metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.balances, m.left, m.replayed, m.wipes, m.rewinds, m.lates}
+	return []prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.states, m.balances, m.balance, m.left, m.replayed, m.standbys, m.wipes, m.rewinds, m.lates}
 }
 
 // Describe implements prometheus.Collector.
@@ -98,7 +133,9 @@ type Stats struct {
 	Late int64
 	// Rewinds counts returns to the last commit.
 	Rewinds int64
-	Tasks   []state.TaskID
+	// Tasks are those that run here, Standbys those whose state is kept for others, which lacks StandbyLag records.
+	Tasks, Standbys []state.TaskID
+	StandbyLag      int64
 }
 
 // Stats returns the counts of this moment.
@@ -112,8 +149,14 @@ func (m *Metrics) Stats() Stats {
 	for _, lag := range m.mu.lag {
 		s.Lag += lag
 	}
-	s.Restoring = m.mu.restoring
+	for _, left := range m.mu.restoring {
+		s.Restoring += left
+	}
+	for _, lag := range m.mu.standbyLag {
+		s.StandbyLag += lag
+	}
 	s.Tasks = append(s.Tasks, m.mu.tasks...)
+	s.Standbys = append(s.Standbys, m.mu.standbys...)
 	return s
 }
 
@@ -150,29 +193,70 @@ func (m *Metrics) lag(topic string, p int32, records int64) {
 
 func (m *Metrics) setTasks(tasks []*running) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.mu.tasks = m.mu.tasks[:0]
 	for _, r := range tasks {
 		m.mu.tasks = append(m.mu.tasks, r.id)
 	}
 	clear(m.mu.lag)
-	m.mu.Unlock()
 	m.lags.Reset()
-	m.tasks.Set(float64(len(tasks)))
+	m.setStates(stateRunning, m.mu.tasks)
 }
 
-func (m *Metrics) rebalanced() { m.balances.Inc() }
-
-func (m *Metrics) restoring(left int64) {
+// setStandbys tells whose state is kept here for others.
+func (m *Metrics) setStandbys(tasks map[state.TaskID]*running) {
 	m.mu.Lock()
-	m.mu.restoring = left
-	m.mu.Unlock()
-	m.left.Set(float64(left))
+	defer m.mu.Unlock()
+	m.mu.standbys = slices.SortedFunc(maps.Keys(tasks), compareTasks)
+	clear(m.mu.standbyLag)
+	m.standbys.Reset()
+	m.setStates(stateStandby, m.mu.standbys)
 }
 
-func (m *Metrics) restored(n int, left int64) {
+func (m *Metrics) setStates(name string, tasks []state.TaskID) {
+	m.states.DeletePartialMatch(prometheus.Labels{"state": name})
+	for _, id := range tasks {
+		m.states.WithLabelValues(id.String(), name).Set(1)
+	}
+	m.tasks.WithLabelValues(name).Set(float64(len(tasks)))
+}
+
+// opening tells which tasks are being opened.
+func (m *Metrics) opening(tasks map[state.TaskID]*running) {
+	m.setStates(stateRestoring, slices.SortedFunc(maps.Keys(tasks), compareTasks))
+}
+
+func (m *Metrics) standbyLag(store string, p int32, records int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.standbyLag[storePartition{store, p}] = records
+	m.standbys.WithLabelValues(store, strconv.Itoa(int(p))).Set(float64(records))
+}
+
+func (m *Metrics) rebalanced(took time.Duration) {
+	m.balances.Inc()
+	m.balance.Observe(took.Seconds())
+}
+
+// restoring tells how many changelog records of a store are still to be read, restored how many of them were.
+func (m *Metrics) restoring(store string, p int32, left int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.restoring[storePartition{store, p}] = left
+	m.left.WithLabelValues(store, strconv.Itoa(int(p))).Set(float64(left))
+}
+
+func (m *Metrics) restored(store string, p int32, n int, left int64) {
 	m.counts.restored.Add(int64(n))
-	m.replayed.Add(float64(n))
-	m.restoring(left)
+	m.replayed.WithLabelValues(store, strconv.Itoa(int(p))).Add(float64(n))
+	m.restoring(store, p, left)
+}
+
+func (m *Metrics) restoreDone() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.mu.restoring)
+	m.left.Reset()
 }
 
 func (m *Metrics) wiped() {

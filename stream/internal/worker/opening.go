@@ -83,6 +83,8 @@ func (w *Worker) startOpening() error {
 	ctx, cancel := context.WithCancel(w.running)
 	o := &opening{partitions: w.wanted, tasks: w.newTasks(w.wanted), cancel: cancel, done: make(chan struct{})}
 	w.wanted, w.opening = nil, o
+	w.takeStandbys(o.tasks)
+	w.cfg.Metrics.opening(o.tasks)
 	go func() {
 		defer w.endPoll()
 		defer close(o.done)
@@ -119,7 +121,7 @@ func (w *Worker) restoreTasks(ctx context.Context, o *opening) (err error) {
 		return err
 	}
 	for id, r := range o.tasks {
-		if len(r.sub.Stores) == 0 {
+		if len(r.sub.Stores) == 0 || r.state != nil {
 			continue
 		}
 		if r.state, err = w.cfg.Backend.OpenTask(id, r.sub.Stores); err != nil {
@@ -184,6 +186,7 @@ func (w *Worker) stopOpening() error {
 	o.cancel()
 	<-o.done
 	w.opening = nil
+	w.cfg.Metrics.opening(nil)
 	w.want(o.partitions)
 	if o.err != nil {
 		return nil // they are closed
@@ -204,6 +207,7 @@ func (w *Worker) adopt() (map[partition]int64, error) {
 		return nil, nil
 	}
 	w.opening = nil
+	w.cfg.Metrics.opening(nil)
 	if o.err != nil {
 		if w.running.Err() != nil {
 			return nil, nil // asked to finish during a long restore
@@ -226,6 +230,7 @@ func (w *Worker) makeTasks(o *opening, markers map[partition]int64) (err error) 
 		return err
 	}
 	for id, r := range o.tasks {
+		r.replays = nil
 		at := o.restored[id]
 		r.sink = &Sink{to: w.client.NewSink(), ctx: w.ctx}
 		if r.task, err = w.cfg.NewTask(Setup{ID: id, State: r.state, Sink: r.sink, Offsets: at.offsets, StreamTime: at.streamTime}); err != nil {

@@ -59,14 +59,23 @@ func (w *Worker) restore(ctx context.Context, tasks map[state.TaskID]*running) (
 			}
 			w.cfg.Logger.Warn("local state does not fit its changelog, restoring it from the beginning",
 				"app", w.cfg.App, "task", r.id.String(), "why", why)
-			w.cfg.Metrics.wiped()
-			if err := r.state.Wipe(); err != nil {
-				return nil, fmt.Errorf("worker: empty the state of task %s: %w", r.id, err)
+			if err := w.wipe(r); err != nil {
+				return nil, err
 			}
 			todo = append(todo, r)
 		}
 	}
 	return restored, nil
+}
+
+// wipe empties the stores of a task, to be restored from the beginning.
+func (w *Worker) wipe(r *running) error {
+	w.cfg.Metrics.wiped()
+	r.replays = nil
+	if err := r.state.Wipe(); err != nil {
+		return fmt.Errorf("worker: empty the state of task %s: %w", r.id, err)
+	}
+	return nil
 }
 
 // restoreOnce restores the tasks from where their local data stand. It returns those whose data are in doubt.
@@ -120,7 +129,7 @@ func (w *Worker) align(r *running, a changelog.Aligned) standing {
 	return at
 }
 
-// planRestore decides from where each store is restored.
+// planRestore decides from where each store is restored. A store that was followed goes on where it was.
 func (w *Worker) planRestore(ctx context.Context, tasks []*running) ([]*replay, error) {
 	topics := make(map[string]bool)
 	for _, r := range tasks {
@@ -144,25 +153,43 @@ func (w *Worker) planRestore(ctx context.Context, tasks []*running) ([]*replay, 
 	}
 	var replays []*replay
 	for _, r := range tasks {
-		r.stores = nil
-		for _, spec := range r.sub.Stores {
-			s := &changelogStore{spec: spec, topic: changelog.Topic(w.cfg.App, spec.Name)}
-			s.topicID = found[s.topic].ID
-			start, ok := starts[s.topic][r.id.Partition]
+		if r.replays == nil {
+			r.stores = nil
+			for _, spec := range r.sub.Stores {
+				s := &changelogStore{spec: spec, topic: changelog.Topic(w.cfg.App, spec.Name)}
+				s.topicID = found[s.topic].ID
+				rp := &replay{r: r, store: s, replayer: changelog.NewReplayer(spec, s.topicID, r.state.Position(spec.Name))}
+				rp.span = client.Span{Topic: s.topic, Partition: r.id.Partition, From: rp.replayer.From()}
+				r.stores, r.replays = append(r.stores, s), append(r.replays, rp)
+			}
+		}
+		for _, rp := range r.replays {
+			start, ok := starts[rp.span.Topic][rp.span.Partition]
 			if !ok {
 				return nil, fmt.Errorf("changelog topic %s has no partition %d: the number of partitions of %s has grown, and keys have moved to other tasks; rename the application, or its stores",
-					s.topic, r.id.Partition, strings.Join(r.sub.Inputs, ", "))
+					rp.span.Topic, rp.span.Partition, strings.Join(r.sub.Inputs, ", "))
 			}
-			r.stores = append(r.stores, s)
-			rp := &replay{r: r, store: s, replayer: changelog.NewReplayer(spec, s.topicID, r.state.Position(spec.Name))}
-			rp.span = client.Span{Topic: s.topic, Partition: r.id.Partition, From: rp.replayer.From(), To: ends[s.topic][r.id.Partition]}
-			if err := rp.doubtful(rp.replayer.Check(start, rp.span.To)); err != nil {
+			rp.span.To = ends[rp.span.Topic][rp.span.Partition]
+			if err := rp.doubtful(rp.check(found[rp.span.Topic].ID, start)); err != nil {
 				return nil, err
 			}
-			replays = append(replays, rp)
 		}
+		replays = append(replays, r.replays...)
 	}
 	return replays, nil
+}
+
+// check says whether the log can bring the store up to date.
+func (rp *replay) check(topicID [16]byte, start int64) error {
+	switch next := rp.span.From; {
+	case topicID == rp.store.topicID && next == rp.replayer.From():
+		return rp.replayer.Check(start, rp.span.To)
+	case topicID != rp.store.topicID || next > rp.span.To:
+		return &changelog.DoubtError{Store: rp.store.spec.Name, Reason: "the changelog was made again while it was followed"}
+	case next < start:
+		return &changelog.GapError{Store: rp.store.spec.Name, Want: next, Have: start}
+	}
+	return nil
 }
 
 // read feeds the changelogs to the replayers.
@@ -186,17 +213,18 @@ func (w *Worker) read(ctx context.Context, replays []*replay) error {
 	}
 	defer reader.Close()
 	total, start, told := left, time.Now(), time.Now()
-	w.cfg.Metrics.restoring(left)
-	defer w.cfg.Metrics.restoring(0)
+	for _, rp := range byPartition {
+		w.cfg.Metrics.restoring(rp.store.spec.Name, rp.r.id.Partition, rp.span.To-rp.span.From)
+	}
+	defer w.cfg.Metrics.restoreDone()
 	return reader.Read(ctx, spans, func(b client.Batch) error {
 		rp := byPartition[partition{b.Topic, b.Partition}]
-		for i := range b.Records {
-			if err := rp.doubtful(rp.take(&b.Records[i])); err != nil {
-				return err
-			}
+		read := b.Next - rp.span.From
+		if err := rp.feed(b); err != nil {
+			return err
 		}
-		left -= int64(len(b.Records))
-		w.cfg.Metrics.restored(len(b.Records), left)
+		left -= read
+		w.cfg.Metrics.restored(rp.store.spec.Name, rp.r.id.Partition, len(b.Records), rp.span.To-rp.span.From)
 		if now := time.Now(); now.Sub(told) >= progressEvery {
 			told = now
 			w.cfg.Logger.Info("restoring state", "app", w.cfg.App, "left", left, "of", total, "after", now.Sub(start).Round(time.Second))
@@ -213,6 +241,17 @@ func (rp *replay) doubtful(err error) error {
 		return nil
 	}
 	return err
+}
+
+// feed takes a batch of the changelog.
+func (rp *replay) feed(b client.Batch) error {
+	for i := range b.Records {
+		if err := rp.doubtful(rp.take(&b.Records[i])); err != nil {
+			return err
+		}
+	}
+	rp.span.From = b.Next
+	return nil
 }
 
 // take feeds one changelog record to the replayer.

@@ -24,8 +24,9 @@ type running struct {
 	late      int64 // late records that were counted
 	processed int   // steps of the task since the last commit
 
-	state  state.Task // nil without stores
-	stores []*changelogStore
+	state   state.Task // nil without stores
+	stores  []*changelogStore
+	replays []*replay // while the stores are being restored or followed
 	// Sequences of the last complete commit and of the next one: between them lie those of crashed incarnations.
 	complete, commit int64
 	streamTime       int64 // of the last commit, in milliseconds

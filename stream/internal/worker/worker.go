@@ -37,8 +37,9 @@ type Worker struct {
 	closing    bool
 	// wanted are partitions that the group has given to this instance and whose tasks are not open, and not being opened:
 	// they are new, or were dropped without a commit. opening is nil while no tasks are being opened.
-	wanted  map[string][]int32
-	opening *opening
+	wanted   map[string][]int32
+	opening  *opening
+	standbys standbys
 
 	// ctx ends when the worker gives up what it holds; the caller's context only asks it to finish.
 	ctx    context.Context
@@ -49,10 +50,11 @@ type Worker struct {
 
 	mu struct {
 		sync.Mutex
-		err     error               // of a callback
-		markers map[partition]int64 // where the inputs of opened tasks resume
-		changed chan struct{}       // closed when there are more markers
-		endPoll context.CancelFunc  // of the poll under way
+		err     error                        // of a callback
+		markers map[partition]int64          // where the inputs of opened tasks resume
+		held    map[state.TaskID]client.Held // state of tasks that run, and of those that are followed
+		changed chan struct{}                // closed when there are more markers
+		endPoll context.CancelFunc           // of the poll under way
 	}
 }
 
@@ -86,6 +88,7 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w.mu.changed = make(chan struct{})
 	w.mu.markers = make(map[partition]int64)
+	w.mu.held = make(map[state.TaskID]client.Held)
 	return w, nil
 }
 
@@ -100,7 +103,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	cfg.Group = w.cfg.App
 	cfg.Logger = w.cfg.Logger
 	cfg.Sets = taskSets(w.cfg.Subs)
-	cfg.Local = func() map[client.Unit]int64 { return localUnits(w.cfg.Subs, cfg.Sets, w.cfg.Backend.Local()) }
+	cfg.Stateful = statefulSets(w.cfg.Subs, cfg.Sets)
+	cfg.Standbys = client.Standbys{Count: w.cfg.Standbys, AcceptableLag: w.cfg.AcceptableLag, MaxWarmups: w.cfg.MaxWarmups}
+	cfg.Held = func() map[client.Unit]client.Held { return w.heldUnits(cfg.Sets) }
 	if w.cfg.AtLeastOnce {
 		cfg.TransactionalID = ""
 	}
@@ -110,18 +115,20 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.open(cfg); err != nil {
 		return err
 	}
-	defer w.closeClient()
 
 	defer w.limitShutdown(ctx)()
 	err := w.loop(w.running)
-	// From here on the turn stays ours until the tasks are closed: the group hands us nothing more.
-	defer w.turn.Unlock()
-	w.closing = true
+	w.closing = true // the group hands us nothing more
 	err = errors.Join(err, w.stopOpening())
 	if err == nil {
 		err = w.finish()
 	}
-	return errors.Join(err, w.closeTasks())
+	w.turn.Unlock()
+	// The others take over now. The last checkpoints of the stores, which may take a while, are not for them to wait for.
+	w.closeClient()
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	return errors.Join(err, w.closeTasks(), w.closeStandbys())
 }
 
 // open joins the group. The group may call back before the client is there: it waits for its turn.
@@ -189,6 +196,9 @@ func (w *Worker) loop(ctx context.Context) error {
 		}
 		if err == nil {
 			err = w.reopen(ctx)
+		}
+		if err == nil {
+			err = w.stepStandbys()
 		}
 		if err == nil {
 			err = w.watch.step(ctx, w.client.Admin())
@@ -362,6 +372,7 @@ func (w *Worker) commit(ctx context.Context) error {
 		r.sink.reset()
 		r.dirty, r.processed = false, 0
 	}
+	w.holdRunning()
 	w.cfg.Metrics.committed(time.Since(w.lastCommit))
 	w.observe()
 	return nil
@@ -432,16 +443,19 @@ func (w *Worker) setTasks(tasks map[state.TaskID]*running) {
 	for _, r := range tasks {
 		w.order = append(w.order, r)
 	}
-	slices.SortFunc(w.order, func(a, b *running) int {
-		return cmp.Or(cmp.Compare(a.id.SubTopology, b.id.SubTopology), cmp.Compare(a.id.Partition, b.id.Partition))
-	})
+	slices.SortFunc(w.order, func(a, b *running) int { return compareTasks(a.id, b.id) })
 	for _, r := range w.order {
 		for _, in := range r.inputs {
 			at := partition{in.topic, r.id.Partition}
 			w.routes[at] = append(w.routes[at], r)
 		}
 	}
+	w.holdRunning()
 	w.cfg.Metrics.setTasks(w.order)
+}
+
+func compareTasks(a, b state.TaskID) int {
+	return cmp.Or(cmp.Compare(a.SubTopology, b.SubTopology), cmp.Compare(a.Partition, b.Partition))
 }
 
 // closeTasks drops the tasks and what they have not committed.
@@ -459,7 +473,7 @@ func (w *Worker) release(wanted func(*running) bool) error {
 			continue
 		}
 		for _, in := range r.inputs {
-			if in.paused || in.ended {
+			if (in.paused || in.ended) && !w.closing {
 				w.client.Unpause(in.topic, r.id.Partition)
 			}
 		}

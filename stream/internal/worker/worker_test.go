@@ -33,15 +33,30 @@ func TestTaskSets(t *testing.T) {
 }
 
 // State is told by the co-partitioned set of its task, and only for sub-topologies that keep some.
-func TestLocalUnits(t *testing.T) {
+func TestHeldUnits(t *testing.T) {
 	t.Parallel()
 	store := []state.Spec{{Name: "s"}}
 	subs := []Sub{{ID: 0, Inputs: []string{"b"}, Stores: store}, {ID: 1, Inputs: []string{"c", "b"}, Stores: store}, {ID: 2, Inputs: []string{"d"}}}
-	local := map[state.TaskID]int64{
-		{SubTopology: 0, Partition: 1}: 5, {SubTopology: 1, Partition: 1}: 7, {SubTopology: 1, Partition: 2}: 1, {SubTopology: 2}: 9, {SubTopology: 8}: 9,
+	at := func(offset int64) map[string]state.Position {
+		return map[string]state.Position{"s": {Offset: offset}, "dropped": {Offset: 100}}
 	}
-	want := map[client.Unit]int64{{Topic: "b", Partition: 1}: 7, {Topic: "b", Partition: 2}: 1}
-	if diff := cmp.Diff(want, localUnits(subs, taskSets(subs), local)); diff != "" {
+	local := map[state.TaskID]map[string]state.Position{
+		{SubTopology: 0, Partition: 1}: at(5), {SubTopology: 1, Partition: 1}: at(7), {SubTopology: 1, Partition: 2}: at(1),
+		{SubTopology: 1, Partition: 3}: at(4), {SubTopology: 1, Partition: 4}: at(0), {SubTopology: 2}: at(9), {SubTopology: 8}: at(9),
+	}
+	inUse := map[state.TaskID]client.Held{
+		{SubTopology: 0, Partition: 2}: {Position: 20, Lag: 2}, {SubTopology: 0, Partition: 3}: {Position: 30, Lag: 0}, {SubTopology: 1, Partition: 3}: {Position: 6, Lag: 1},
+	}
+	want := map[client.Unit]client.Held{
+		{Topic: "b", Partition: 1}: {Position: 12, Lag: -1},
+		{Topic: "b", Partition: 2}: {Position: 21, Lag: -1}, // nobody knows of one of its tasks
+		{Topic: "b", Partition: 3}: {Position: 36, Lag: 1},
+	}
+	sets := taskSets(subs)
+	if diff := cmp.Diff([]bool{true, false}, statefulSets(subs, sets)); diff != "" {
+		t.Errorf("sets with state (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, heldUnits(subs, sets, local, inUse)); diff != "" {
 		t.Errorf("units (-want +got):\n%s", diff)
 	}
 }
