@@ -110,7 +110,7 @@ type Config struct {
 	Address string
 
 	// StopAtEnd ends Run when everything that the source topics hold at the start is processed and committed,
-	// and what came of it in repartition topics too.
+	// and what came of it in topics that the topology both writes and reads, such as repartition topics.
 	StopAtEnd bool
 	// InputsDone does the same, with what the source topics hold when it is closed: for a program that writes
 	// its own input.
@@ -309,10 +309,10 @@ func stateful(g *graph.Topology) bool {
 
 func (a *App) workerConfig(plan *topicPlan, globals *globals, backend state.Backend, instance string) worker.Config {
 	cfg := worker.Config{
-		App:          a.topology.Name(),
-		Repartitions: a.topology.program.Graph.Repartitions(),
-		Backend:      backend,
-		NewTask:      a.newTask(plan, globals),
+		App:       a.topology.Name(),
+		OwnInputs: a.topology.program.Graph.OwnInputs(),
+		Backend:   backend,
+		NewTask:   a.newTask(plan, globals),
 		Client: client.Config{
 			Conn:     a.cluster.conn(),
 			Address:  a.cfg.Address,

@@ -73,6 +73,9 @@ func (c *Context[K, V]) send(key K, value V, at time.Time, headers []Header) err
 // StreamTime is the largest event time that the task has seen, this record's included. It never goes back.
 func (c *Context[K, V]) StreamTime() time.Time { return time.UnixMilli(c.frame.StreamTime()).UTC() }
 
+// Partition is that of the task, which is the partition of its inputs: also between records, when there is none to ask.
+func (c *Context[K, V]) Partition() int32 { return c.frame.Partition() }
+
 // RecordTime is the event time of the record that is processed, or the time for which the timer was set.
 func (c *Context[K, V]) RecordTime() time.Time { return c.time }
 

@@ -203,6 +203,28 @@ func TestStopAtEndUnderWrites(t *testing.T) {
 	})
 }
 
+// A topic of the user's that lies between two parts of the topology is drained as a repartition topic is: what comes into it during
+// the run is processed by the run.
+func TestStopAtEndDrainsTopicsBetween(t *testing.T) {
+	t.Parallel()
+	eachBroker(t, func(t *testing.T, c *Cluster) {
+		createTopics(t, c, 2, "lines", "shouts")
+		write(t, c, lines, someLines(1000, 5)...)
+		b := NewBuilder("between")
+		b.From(lines).Map(strings.ToUpper).To(shouts)
+		b.From(shouts).Process("count", func(ctx *Context[string, int64], r Record[string, string]) error {
+			if ctx.Partition() != r.Partition {
+				return fmt.Errorf("a record of partition %d in the task of partition %d", r.Partition, ctx.Partition())
+			}
+			return count(ctx, r)
+		}, seenStore).To(counts)
+		stats := runToEnd(t, build(t, b), c, Config{})
+		if stats.Processed != 2000 || stats.DeadLetters != 0 {
+			t.Errorf("processed %d records, %d of them dead letters, want 2000 and none", stats.Processed, stats.DeadLetters)
+		}
+	})
+}
+
 // Two inputs of a task that holds little of each: it takes them by time, and neither starves.
 func TestMergeWithLittleRoom(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/riffle-stream/riffle/state"
@@ -134,6 +135,13 @@ func (t *Topology) Globals() []string {
 
 // Repartitions returns the repartition topics, in order of mention.
 func (t *Topology) Repartitions() []string { return t.topics((*Node).Repartitions) }
+
+// OwnInputs returns the topics that the topology both writes and reads, in order of mention: those of rekey steps, and the user's that
+// lie between two of its parts.
+func (t *Topology) OwnInputs() []string {
+	sinks := t.Sinks()
+	return t.topics(func(n *Node) bool { return n.Repartitions() || n.Kind == Source && slices.Contains(sinks, n.Topic) })
+}
 
 func (t *Topology) topics(wanted func(*Node) bool) []string {
 	var topics []string

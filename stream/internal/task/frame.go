@@ -17,6 +17,7 @@ const arenaKeepBytes = 1 << 20
 type Frame struct {
 	node       int   // ID of the node whose user function runs
 	streamTime int64 // milliseconds
+	partition  int32 // of the task
 	recordTime int64 // milliseconds
 
 	failed error // first failure of the record: it becomes a dead letter
@@ -67,6 +68,9 @@ func (f *Frame) Failed() error { return f.failed }
 
 // StreamTime is the largest event time seen, in milliseconds, the present record's included.
 func (f *Frame) StreamTime() int64 { return f.streamTime }
+
+// Partition is that of the task.
+func (f *Frame) Partition() int32 { return f.partition }
 
 // RecordTime is the event time of the present input record in milliseconds.
 func (f *Frame) RecordTime() int64 { return f.recordTime }

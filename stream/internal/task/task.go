@@ -90,7 +90,7 @@ func New(cfg Config) (*Task, error) {
 		return nil, fmt.Errorf("task %s: %w", cfg.ID, err)
 	}
 	t := &Task{cfg: cfg, sub: cfg.Program.Graph.Subs[cfg.ID.SubTopology], panics: make(map[int]bool)}
-	t.frame = Frame{streamTime: cfg.StreamTime, maxBytes: cfg.MaxRecordBytes, stores: make(map[string]*store)}
+	t.frame = Frame{streamTime: cfg.StreamTime, partition: cfg.ID.Partition, maxBytes: cfg.MaxRecordBytes, stores: make(map[string]*store)}
 	for _, spec := range t.sub.Stores {
 		var inner state.Store
 		if cfg.State != nil {

@@ -54,9 +54,9 @@ type Sub struct {
 // Config describes a worker. App, Subs, Client, Backend and NewTask must be set.
 type Config struct {
 	App string
-	// Subs are the sub-topologies; Repartitions those of their inputs that the application itself writes.
-	Subs         []Sub
-	Repartitions []string
+	// Subs are the sub-topologies; OwnInputs those of their inputs that the application itself writes.
+	Subs      []Sub
+	OwnInputs []string
 	// Client is completed by the worker: the group, its topics and the callbacks.
 	Client client.Config
 	// Backend keeps the stores. The worker does not close it.
@@ -92,7 +92,7 @@ type Config struct {
 	ProbeInterval time.Duration
 
 	// StopAtEnd ends the run when everything that the source topics hold is processed, and what came of it in
-	// the repartition topics too. What they hold is looked up at the start, or when InputsDone is closed if it
+	// its own inputs too. What they hold is looked up at the start, or when InputsDone is closed if it
 	// is not nil.
 	StopAtEnd  bool
 	InputsDone <-chan struct{}

@@ -8,7 +8,7 @@ import (
 )
 
 // stopper finds out whether everything is processed: what the source topics held when the run began, or when
-// InputsDone was closed, and what that left in the repartition topics. It looks at the whole group, so that an
+// InputsDone was closed, and what that left in the topics that the application itself writes. It looks at the whole group, so that an
 // instance does not stop while another one is still writing to its partitions.
 type stopper struct {
 	w       *Worker
@@ -21,7 +21,7 @@ func newStopper(w *Worker) *stopper {
 	s := &stopper{w: w, admin: w.client.Admin()}
 	for _, sub := range w.cfg.Subs {
 		for _, topic := range sub.Inputs {
-			if !slices.Contains(w.cfg.Repartitions, topic) && !slices.Contains(s.sources, topic) {
+			if !slices.Contains(w.cfg.OwnInputs, topic) && !slices.Contains(s.sources, topic) {
 				s.sources = append(s.sources, topic)
 			}
 		}
@@ -90,11 +90,11 @@ func (s *stopper) done(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	starts, err := s.admin.StartOffsets(ctx, slices.Concat(s.sources, w.cfg.Repartitions)...)
+	starts, err := s.admin.StartOffsets(ctx, slices.Concat(s.sources, w.cfg.OwnInputs)...)
 	if err != nil {
 		return false, err
 	}
-	ends, err := s.admin.EndOffsets(ctx, w.cfg.Repartitions...)
+	ends, err := s.admin.EndOffsets(ctx, w.cfg.OwnInputs...)
 	if err != nil {
 		return false, err
 	}
