@@ -310,3 +310,115 @@ func (f readHookFile) ReadAt(b []byte, at int64) (int, error) {
 	}
 	return f.File.ReadAt(b, at)
 }
+
+// A cleaning whose segments are not replaced in the end, because retention took one of
+// them meanwhile, must not have removed the marker of what is still in them: their
+// records would be those of an open transaction for ever.
+func TestMarkerOutlivesWhatIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	s := newMarkerScript(t, Config{SegmentBytes: 1})
+	s.run("1 2 A3 A- A4 A+ 9")
+	if err := s.log.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	// clean joins the segments up to the aborted record and replaces them, but the first
+	// one is deleted while it reads.
+	clean := func(first int64) {
+		t.Helper()
+		s.log.mu.RLock()
+		size := int64(0)
+		for _, seg := range s.log.mu.segments {
+			if seg.base >= first && seg.base <= 2 {
+				size += seg.size
+			}
+		}
+		s.log.mu.RUnlock()
+		s.resize(size)
+		defer s.resize(1)
+		var deleted bool
+		var failed error
+		done, err := s.log.Compact(CompactSpec{Below: s.log.EndOffset(), DeleteRetention: time.Minute, Throttle: func(int) error {
+			if !deleted && first < 2 {
+				deleted, failed = true, s.log.DeleteBefore(first+1)
+			}
+			return nil
+		}}, s.now)
+		if err != nil || failed != nil || !done.Cleaned {
+			t.Fatalf("Compact = %+v, %v; DeleteBefore: %v", done, err, failed)
+		}
+	}
+	check := func(when, markers string) {
+		t.Helper()
+		if got := s.left(); got != markers {
+			t.Errorf("%s: markers at %q are left, want %q", when, got, markers)
+		}
+		replayed := s.forget(func(int64) bool { return true })
+		if got, want := replayed.LastStableOffset(), s.log.EndOffset(); got != want {
+			t.Errorf("%s: the last stable offset of the log, replayed, is %d, want its end %d", when, got, want)
+		}
+	}
+	clean(0) // the marker gets its horizon, the record stays
+	check("first cleaning", "3 5")
+	s.run("@")
+	clean(1) // the horizon is over, the record is still there
+	check("second cleaning", "3 5")
+	s.run("@")
+	clean(2) // now the record goes
+	check("third cleaning", "3 5")
+	s.run("@")
+	clean(2)
+	check("fourth cleaning", "5")
+}
+
+// Where a cleaning ends in the middle of a segment, because its map of keys is full, the
+// markers behind its end stay as they are, like the records there.
+func TestMarkersBehindTheEndAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := newMarkerScript(t, Config{SegmentBytes: 1 << 20})
+	s.run("A1")
+	var b record.Builder
+	for i := range 2 * minKeySlots {
+		b.Append(s.now.UnixMilli(), fmt.Appendf(nil, "another key %d", i), []byte("v"))
+	}
+	mustAppend(t, s.log, b.Finish())
+	marker := s.log.EndOffset()
+	s.run("A- A2 A+")
+	horizons := func() (set bool) {
+		t.Helper()
+		err := eachBatch(s.log, func(b record.Batch) error {
+			if b.BaseOffset() == marker {
+				set = b.Attributes().DeleteHorizon()
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	seal := func() {
+		t.Helper()
+		s.log.appendMu.Lock()
+		defer s.log.appendMu.Unlock()
+		if err := s.log.roll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seal()
+	spec := CompactSpec{Below: s.log.EndOffset(), DeleteRetention: time.Minute, MaxMapBytes: minKeyMapSize}
+	done, err := s.log.Compact(spec, s.now)
+	if err != nil || !done.More || done.CleanedOffset <= 0 || done.CleanedOffset > marker || done.Records != 1 {
+		t.Fatalf("Compact = %+v, %v, want it to remove the aborted record and to end before offset %d", done, err, marker)
+	}
+	if horizons() {
+		t.Errorf("the marker at offset %d has a horizon after a cleaning up to %d", marker, done.CleanedOffset)
+	}
+	for done.More {
+		if done, err = s.log.Compact(spec, s.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !horizons() {
+		t.Error("the marker has no horizon after the cleaning that reached it")
+	}
+}
