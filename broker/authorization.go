@@ -35,8 +35,8 @@ func (c AuthorizationConfig) validate() error {
 // authorizes reports whether ACLs are asked for.
 func (c Config) authorizes() bool {
 	return c.Authorization.Required || c.SASL.Dial || slices.ContainsFunc(c.Listen, func(listen string) bool {
-		p, _, err := parseProtocol(listen)
-		return err == nil && (p.sasl || p.tls && c.TLS.clientAuth(p) != clientAuthNone)
+		l, err := parseListen(listen)
+		return err == nil && (l.sasl || l.tls && c.TLS.clientAuth(l) != clientAuthNone)
 	})
 }
 

@@ -27,7 +27,9 @@ type Config struct {
 	NodeID int32
 	// Listen are the TCP addresses to listen on, [protocol://]host:port; port 0 picks a
 	// free one. The protocols are Kafka's security protocols: plaintext, the default,
-	// sasl_plaintext, ssl and sasl_ssl. Empty means none.
+	// sasl_plaintext, ssl and sasl_ssl. Behind the address of one with TLS may stand
+	// what it asks of its clients in place of TLS.ClientAuth:
+	// ssl://:9093?ssl.client.auth=required. Empty means none.
 	Listen []string
 	// Advertise are the addresses that clients are told to connect to, one for each
 	// of Listen. Where one is missing or empty it is the address that is listened

@@ -21,7 +21,7 @@ import (
 //   - v4: flexible
 //
 // Topics have all of Kafka's configs that Riffle knows, and riffle.flush; the
-// broker those that exist here, read-only; groups those of the consumer protocol,
+// broker those that exist here, read-only, its passwords and keys without their values; groups those of the consumer protocol,
 // also a group that is not there. Loggers and client metrics have none.
 func handleDescribeConfigs(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.DescribeConfigsRequest)
@@ -86,48 +86,54 @@ const staticBroker = catalog.ConfigSource(kmsg.ConfigSourceStaticBrokerConfig)
 // configs are the broker's own, by Kafka's names.
 func (b *Broker) configs() []catalog.Value {
 	cfg := b.cfg
-	number := func(name string, typ catalog.ConfigType, v int64) catalog.Value {
-		return catalog.Value{Spec: catalog.Spec{Name: name, Type: typ}, Value: strconv.FormatInt(v, 10), Source: staticBroker}
-	}
-	text := func(name string, typ catalog.ConfigType, v string) catalog.Value {
-		return catalog.Value{Spec: catalog.Spec{Name: name, Type: typ}, Value: v, Source: staticBroker}
-	}
 	values := []catalog.Value{
-		text("auto.create.topics.enable", catalog.Boolean, strconv.FormatBool(cfg.AutoCreateTopics)),
-		text("listeners", catalog.List, strings.Join(cfg.Listen, ",")),
-		text("log.dirs", catalog.List, cfg.Dir),
-		number("broker.id", catalog.Int, int64(cfg.NodeID)),
-		number("node.id", catalog.Int, int64(cfg.NodeID)),
-		number("connections.max.idle.ms", catalog.Long, cfg.IdleTimeout.Milliseconds()),
-		number("default.replication.factor", catalog.Int, 1),
-		number("fetch.max.bytes", catalog.Int, int64(cfg.MaxFetchBytes)),
-		text("group.consumer.assignors", catalog.List, consumer.Uniform+","+consumer.Range),
-		number("group.consumer.heartbeat.interval.ms", catalog.Int, cfg.Group.ConsumerHeartbeatInterval.Milliseconds()),
-		number("group.consumer.max.size", catalog.Int, int64(cfg.Group.MaxMembers)),
-		number("group.consumer.session.timeout.ms", catalog.Int, cfg.Group.ConsumerSessionTimeout.Milliseconds()),
-		text("group.coordinator.rebalance.protocols", catalog.List, "classic,consumer"),
-		number("group.initial.rebalance.delay.ms", catalog.Int, cfg.Group.InitialRebalanceDelay.Milliseconds()),
-		number("group.max.session.timeout.ms", catalog.Int, cfg.Group.MaxSessionTimeout.Milliseconds()),
-		number("group.min.session.timeout.ms", catalog.Int, cfg.Group.MinSessionTimeout.Milliseconds()),
-		number("log.retention.check.interval.ms", catalog.Long, cfg.RetentionInterval.Milliseconds()),
-		number("max.connections", catalog.Int, int64(cfg.MaxConnections)),
-		number("max.connections.per.ip", catalog.Int, int64(cfg.MaxConnectionsPerIP)),
-		number("max.incremental.fetch.session.cache.slots", catalog.Int, int64(cfg.MaxFetchSessions)),
-		number("num.partitions", catalog.Int, int64(cfg.DefaultPartitions)),
-		number("offset.metadata.max.bytes", catalog.Int, int64(cfg.Group.MaxMetadataBytes)),
-		number("offsets.retention.check.interval.ms", catalog.Long, cfg.Group.OffsetsCheckInterval.Milliseconds()),
-		number("offsets.retention.minutes", catalog.Int, int64(cfg.Group.OffsetsRetention.Minutes())),
-		number("offsets.topic.num.partitions", catalog.Int, int64(cfg.Group.OffsetsPartitions)),
-		number("socket.request.max.bytes", catalog.Int, int64(cfg.MaxFrameBytes)),
+		staticText("auto.create.topics.enable", catalog.Boolean, strconv.FormatBool(cfg.AutoCreateTopics)),
+		staticText("listeners", catalog.List, strings.Join(cfg.Listen, ",")),
+		staticText("log.dirs", catalog.List, cfg.Dir),
+		staticNumber("broker.id", catalog.Int, int64(cfg.NodeID)),
+		staticNumber("node.id", catalog.Int, int64(cfg.NodeID)),
+		staticNumber("connections.max.idle.ms", catalog.Long, cfg.IdleTimeout.Milliseconds()),
+		staticNumber("default.replication.factor", catalog.Int, 1),
+		staticNumber("fetch.max.bytes", catalog.Int, int64(cfg.MaxFetchBytes)),
+		staticText("group.consumer.assignors", catalog.List, consumer.Uniform+","+consumer.Range),
+		staticNumber("group.consumer.heartbeat.interval.ms", catalog.Int, cfg.Group.ConsumerHeartbeatInterval.Milliseconds()),
+		staticNumber("group.consumer.max.size", catalog.Int, int64(cfg.Group.MaxMembers)),
+		staticNumber("group.consumer.session.timeout.ms", catalog.Int, cfg.Group.ConsumerSessionTimeout.Milliseconds()),
+		staticText("group.coordinator.rebalance.protocols", catalog.List, "classic,consumer"),
+		staticNumber("group.initial.rebalance.delay.ms", catalog.Int, cfg.Group.InitialRebalanceDelay.Milliseconds()),
+		staticNumber("group.max.session.timeout.ms", catalog.Int, cfg.Group.MaxSessionTimeout.Milliseconds()),
+		staticNumber("group.min.session.timeout.ms", catalog.Int, cfg.Group.MinSessionTimeout.Milliseconds()),
+		staticNumber("log.retention.check.interval.ms", catalog.Long, cfg.RetentionInterval.Milliseconds()),
+		staticNumber("max.connections", catalog.Int, int64(cfg.MaxConnections)),
+		staticNumber("max.connections.per.ip", catalog.Int, int64(cfg.MaxConnectionsPerIP)),
+		staticNumber("max.incremental.fetch.session.cache.slots", catalog.Int, int64(cfg.MaxFetchSessions)),
+		staticNumber("num.partitions", catalog.Int, int64(cfg.DefaultPartitions)),
+		staticNumber("offset.metadata.max.bytes", catalog.Int, int64(cfg.Group.MaxMetadataBytes)),
+		staticNumber("offsets.retention.check.interval.ms", catalog.Long, cfg.Group.OffsetsCheckInterval.Milliseconds()),
+		staticNumber("offsets.retention.minutes", catalog.Int, int64(cfg.Group.OffsetsRetention.Minutes())),
+		staticNumber("offsets.topic.num.partitions", catalog.Int, int64(cfg.Group.OffsetsPartitions)),
+		staticNumber("socket.request.max.bytes", catalog.Int, int64(cfg.MaxFrameBytes)),
 	}
+	values = append(values, b.securityConfigs()...)
 	slices.SortFunc(values, func(a, b catalog.Value) int { return strings.Compare(a.Name, b.Name) })
 	return values
+}
+
+func staticNumber(name string, typ catalog.ConfigType, v int64) catalog.Value {
+	return staticText(name, typ, strconv.FormatInt(v, 10))
+}
+
+func staticText(name string, typ catalog.ConfigType, v string) catalog.Value {
+	return catalog.Value{Spec: catalog.Spec{Name: name, Type: typ}, Value: v, Source: staticBroker}
 }
 
 // describedConfig is one config as the version of the request shows it.
 func describedConfig(r *kmsg.DescribeConfigsRequest, resource kmsg.ConfigResourceType, v catalog.Value) kmsg.DescribeConfigsResponseResourceConfig {
 	sc := kmsg.NewDescribeConfigsResponseResourceConfig()
 	sc.Name, sc.Value = v.Name, &v.Value
+	if sc.IsSensitive = v.Type == catalog.Secret; sc.IsSensitive {
+		sc.Value = nil
+	}
 	sc.Source = kmsg.ConfigSource(v.Source)
 	sc.ReadOnly = resource == kmsg.ConfigResourceTypeBroker
 	sc.ConfigType = kmsg.ConfigType(v.Type)
@@ -139,7 +145,9 @@ func describedConfig(r *kmsg.DescribeConfigsRequest, resource kmsg.ConfigResourc
 	}
 	synonym := func(value string, source kmsg.ConfigSource) {
 		s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
-		s.Name, s.Value, s.Source = v.Name, &value, source
+		if s.Name, s.Source = v.Name, source; !sc.IsSensitive {
+			s.Value = &value
+		}
 		sc.ConfigSynonyms = append(sc.ConfigSynonyms, s)
 	}
 	if v.Source != catalog.SourceDefault {

@@ -87,10 +87,11 @@ func closeListeners(ls []*listener) {
 }
 
 func listenTCP(ctx context.Context, listen, advertise string, cfg Config) (*listener, error) {
-	p, addr, err := parseProtocol(listen)
+	p, err := parseListen(listen)
 	if err != nil {
 		return nil, err
 	}
+	addr := p.addr
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("broker: listen address %q is not host:port: %w", addr, err)

@@ -23,27 +23,56 @@ func securityProtocols() []securityProtocol {
 	}
 }
 
-// parseProtocol takes the protocol off an address.
-func parseProtocol(listen string) (p securityProtocol, addr string, err error) {
-	name, addr, found := strings.Cut(listen, "://")
+// clientAuthOption is what may stand behind the address of a listener with TLS, after
+// Kafka's listener.name.<name>.ssl.client.auth.
+const clientAuthOption = "ssl.client.auth"
+
+// listenAddress is one of Config.Listen, taken apart.
+type listenAddress struct {
+	securityProtocol
+	addr       string
+	clientAuth string // of this listener; empty: not said
+}
+
+// parseListen takes apart [protocol://]host:port[?ssl.client.auth=...].
+func parseListen(listen string) (l listenAddress, err error) {
+	rest, options, _ := strings.Cut(listen, "?")
+	protocol, addr, found := strings.Cut(rest, "://")
 	if !found {
-		return securityProtocols()[0], listen, nil
+		protocol, addr = securityProtocols()[0].name, rest
 	}
-	var names []string
-	for _, p := range securityProtocols() {
-		if strings.EqualFold(p.name, name) {
-			return p, addr, nil
+	l.addr = addr
+	i := slices.IndexFunc(securityProtocols(), func(p securityProtocol) bool { return strings.EqualFold(p.name, protocol) })
+	if i < 0 {
+		var names []string
+		for _, p := range securityProtocols() {
+			names = append(names, p.name)
 		}
-		names = append(names, p.name)
+		return l, fmt.Errorf("broker: listen address %q: there is no protocol %q, want one of %s", listen, protocol, strings.Join(names, ", "))
 	}
-	return p, "", fmt.Errorf("broker: listen address %q: there is no protocol %q, want one of %s", listen, name, strings.Join(names, ", "))
+	l.securityProtocol = securityProtocols()[i]
+	for option := range strings.SplitSeq(options, "&") {
+		name, value, _ := strings.Cut(option, "=")
+		switch {
+		case option == "":
+		case name != clientAuthOption:
+			return l, fmt.Errorf("broker: listen address %q: there is no option %q, only %s", listen, name, clientAuthOption)
+		case !l.tls:
+			return l, fmt.Errorf("broker: listen address %q: %s is an option of ssl:// and sasl_ssl://", listen, clientAuthOption)
+		case !slices.Contains(clientAuths(), value):
+			return l, fmt.Errorf("broker: listen address %q: %s is %q, want one of %s", listen, clientAuthOption, value, strings.Join(clientAuths(), ", "))
+		default:
+			l.clientAuth = value
+		}
+	}
+	return l, nil
 }
 
 // listensWithTLS reports whether a listener needs certificates.
 func (c Config) listensWithTLS() bool {
 	return slices.ContainsFunc(c.Listen, func(listen string) bool {
-		p, _, err := parseProtocol(listen)
-		return err == nil && p.tls
+		l, err := parseListen(listen)
+		return err == nil && l.tls
 	})
 }
 

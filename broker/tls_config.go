@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,6 +22,10 @@ const (
 	clientAuthRequired  = "required"
 )
 
+func clientAuths() []string {
+	return []string{clientAuthNone, clientAuthRequested, clientAuthRequired}
+}
+
 // TLSConfig tunes ssl:// and sasl_ssl:// listeners. TLS 1.2 is the least that is
 // spoken. The files are PEM; when they change, the next connection has the new ones.
 type TLSConfig struct {
@@ -30,7 +36,7 @@ type TLSConfig struct {
 	ClientCAFile string
 	// ClientAuth is whether clients show a certificate: none, requested or required. By
 	// default it is required on ssl:// listeners if there is a ClientCAFile, and there is
-	// none on sasl_ssl:// listeners.
+	// none on sasl_ssl:// listeners. Config.Listen may say otherwise of one listener.
 	ClientAuth string
 	// CommonName takes the name of a user from the common name of its certificate:
 	// User:alice. By default it is the whole distinguished name, as in Kafka:
@@ -39,11 +45,13 @@ type TLSConfig struct {
 }
 
 // clientAuth is what a listener asks of its clients.
-func (c TLSConfig) clientAuth(p securityProtocol) string {
+func (c TLSConfig) clientAuth(l listenAddress) string {
 	switch {
+	case l.clientAuth != "":
+		return l.clientAuth
 	case c.ClientAuth != "":
 		return c.ClientAuth
-	case c.ClientCAFile != "" && !p.sasl:
+	case c.ClientCAFile != "" && !l.sasl:
 		return clientAuthRequired
 	}
 	return clientAuthNone
@@ -57,14 +65,20 @@ func (c TLSConfig) validate(used bool) error {
 		}
 	}
 	bad(used && (c.CertFile == "" || c.KeyFile == ""), "CertFile or KeyFile is empty: an ssl listener needs both (--tls-cert, --tls-key)")
-	switch c.ClientAuth {
-	case "", clientAuthNone:
-	case clientAuthRequested, clientAuthRequired:
-		bad(c.ClientCAFile == "", "ClientCAFile is empty, but ClientAuth is %q: name the roots of clients' certificates (--tls-client-ca)", c.ClientAuth)
-	default:
-		bad(true, "ClientAuth is %q, want one of %s, %s, %s", c.ClientAuth, clientAuthNone, clientAuthRequested, clientAuthRequired)
+	known := c.ClientAuth == "" || slices.Contains(clientAuths(), c.ClientAuth)
+	bad(!known, "ClientAuth is %q, want one of %s", c.ClientAuth, strings.Join(clientAuths(), ", "))
+	if known && c.ClientAuth != "" {
+		errs = append(errs, c.haveRoots(c.ClientAuth))
 	}
 	return errors.Join(errs...)
+}
+
+// haveRoots says what is missing to ask clients for certificates.
+func (c TLSConfig) haveRoots(clientAuth string) error {
+	if clientAuth == clientAuthNone || c.ClientCAFile != "" {
+		return nil
+	}
+	return fmt.Errorf("broker: TLS.ClientCAFile is empty, but client authentication is %q: name the roots of clients' certificates (--tls-client-ca)", clientAuth)
 }
 
 // certificates are the files of a TLSConfig as they are now, for listeners that ask
@@ -84,6 +98,9 @@ type certificates struct {
 
 // openCertificates reads the files for the first time.
 func openCertificates(cfg TLSConfig, auth string, logger *slog.Logger) (*certificates, error) {
+	if err := cfg.haveRoots(auth); err != nil {
+		return nil, err
+	}
 	c := &certificates{cfg: cfg, auth: auth, logger: logger}
 	var err error
 	c.mu.read = c.stamps()

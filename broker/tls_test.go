@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	saslscram "github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/riffle-stream/riffle/broker"
@@ -157,6 +158,88 @@ func TestClientAuth(t *testing.T) {
 		book.await(t, "user=ANONYMOUS")
 		if got := strings.Contains(book.String(), "user=\"CN=alice\""); got != tc.named {
 			t.Errorf("client auth %q: alice is known: %v, want %v\n%s", tc.auth, got, tc.named, book)
+		}
+	}
+}
+
+// What a listener asks of its clients may stand behind its address.
+func TestClientAuthOfOneListener(t *testing.T) {
+	t.Parallel()
+	ca := brokertest.NewCA(t)
+	b := brokertest.Start(t, brokertest.With(secured), withTLS(ca, "ssl://127.0.0.1:0", func(c *broker.TLSConfig) {
+		c.ClientCAFile = ca.File
+	}), brokertest.With(func(c *broker.Config) {
+		c.Listen = []string{"ssl://127.0.0.1:0", "ssl://127.0.0.1:0?ssl.client.auth=none", "sasl_ssl://127.0.0.1:0?ssl.client.auth=required", "sasl_ssl://127.0.0.1:0"}
+	}))
+	for i, required := range []bool{true, false, true, false} {
+		for _, shown := range []bool{false, true} {
+			cfg := ca.Client("", "")
+			if shown {
+				cfg = ca.Client(ca.Issue(pkix.Name{CommonName: "alice"}))
+			}
+			nc, err := tls.Dial("tcp", b.Addrs()[i], cfg)
+			if err == nil { // with TLS 1.3 the client learns of it when it reads
+				r := &raw{t: t, b: b, nc: nc}
+				frame := requestFrame(18, 0, nil)
+				if _, err = nc.Write(frame); err == nil {
+					_, err = io.ReadFull(r.nc, make([]byte, 4))
+				}
+				nc.Close()
+			}
+			if served := err == nil; served != (shown || !required) {
+				t.Errorf("listener %d, certificate shown %v: served %v (%v)", i, shown, served, err)
+			}
+		}
+	}
+}
+
+// DescribeConfigs of the broker has its settings of security, and no secret.
+func TestDescribeSecurity(t *testing.T) {
+	t.Parallel()
+	ca := brokertest.NewCA(t)
+	describe := func(r *raw) map[string]kmsg.DescribeConfigsResponseResourceConfig {
+		t.Helper()
+		req := at(4, kmsg.NewPtrDescribeConfigsRequest())
+		req.IncludeSynonyms = true
+		rr := kmsg.NewDescribeConfigsRequestResource()
+		rr.ResourceType = kmsg.ConfigResourceTypeBroker
+		req.Resources = append(req.Resources, rr)
+		got := map[string]kmsg.DescribeConfigsResponseResourceConfig{}
+		for _, c := range do[*kmsg.DescribeConfigsResponse](r, req).Resources[0].Configs {
+			got[c.Name] = c
+		}
+		return got
+	}
+	b := brokertest.Start(t, brokertest.With(secured), withTLS(ca, "sasl_ssl://127.0.0.1:0", func(c *broker.TLSConfig) {
+		c.ClientCAFile, c.CommonName = ca.File, true
+	}))
+	r, err := dialTLS(t, b, ca.Client("", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := describe(r.mustLogin(alice, alicesPassword))
+	for name, want := range map[string]string{
+		"sasl.enabled.mechanisms":        "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN",
+		"super.users":                    "User:alice",
+		"allow.everyone.if.no.acl.found": "false",
+		"ssl.client.auth":                "none",
+		"ssl.truststore.location":        ca.File,
+		"ssl.principal.mapping.rules":    "RULE:^.*CN=([^,]+).*$/$1/",
+		"connections.max.reauth.ms":      "0",
+	} {
+		if c, ok := got[name]; !ok || text(c.Value) != want || c.IsSensitive || !c.ReadOnly {
+			t.Errorf("%s is %q (there: %v, sensitive: %v), want %q", name, text(c.Value), ok, c.IsSensitive, want)
+		}
+	}
+	for _, name := range []string{"ssl.keystore.key", "sasl.jaas.config"} {
+		c, ok := got[name]
+		if !ok || !c.IsSensitive || c.Value != nil || c.ConfigType != kmsg.ConfigTypePassword || len(c.ConfigSynonyms) != 1 || c.ConfigSynonyms[0].Value != nil {
+			t.Errorf("%s is %+v (there: %v), want it sensitive and null", name, c, ok)
+		}
+	}
+	for name := range describe(dial(t, brokertest.Start(t), "memory")) {
+		if strings.HasPrefix(name, "ssl.") || strings.HasPrefix(name, "sasl.") || name == "super.users" {
+			t.Errorf("a broker without security has %s", name)
 		}
 	}
 }
@@ -309,6 +392,11 @@ func TestTLSConfigRefuses(t *testing.T) {
 		{"no roots", "ssl://127.0.0.1:0", broker.TLSConfig{CertFile: certFile, KeyFile: keyFile, ClientAuth: "required"}, "--tls-client-ca"},
 		{"roots that are none", "ssl://127.0.0.1:0", broker.TLSConfig{CertFile: certFile, KeyFile: keyFile, ClientCAFile: keyFile}, "holds no certificate"},
 		{"client auth", "ssl://127.0.0.1:0", broker.TLSConfig{CertFile: certFile, KeyFile: keyFile, ClientAuth: "maybe"}, `"maybe", want one of none, requested, required`},
+		{"no roots for one listener", "ssl://127.0.0.1:0?ssl.client.auth=required", broker.TLSConfig{CertFile: certFile, KeyFile: keyFile}, "--tls-client-ca"},
+		{"client auth of one listener", "ssl://127.0.0.1:0?ssl.client.auth=maybe", broker.TLSConfig{CertFile: certFile, KeyFile: keyFile}, `"maybe", want one of none, requested, required`},
+		{"client auth without TLS", "plaintext://127.0.0.1:0?ssl.client.auth=none", broker.TLSConfig{}, "is an option of ssl:// and sasl_ssl://"},
+		{"an unknown option", "ssl://127.0.0.1:0?auth=none", broker.TLSConfig{CertFile: certFile, KeyFile: keyFile}, `there is no option "auth", only ssl.client.auth`},
+		{"encrypted, but open to one listener", "ssl://0.0.0.0:0?ssl.client.auth=requested", broker.TLSConfig{CertFile: certFile, KeyFile: keyFile, ClientCAFile: ca.File}, "there is no authentication on it"},
 		{"encrypted, but open", "ssl://0.0.0.0:0", broker.TLSConfig{CertFile: certFile, KeyFile: keyFile}, "there is no authentication on it"},
 	} {
 		b, err := broker.Start(broker.Config{FS: vfs.NewMem(), Listen: []string{tc.listen}, TLS: tc.tls})

@@ -21,6 +21,7 @@ const (
 	Long    ConfigType = 5
 	Double  ConfigType = 6
 	List    ConfigType = 7
+	Secret  ConfigType = 9 // PASSWORD: it is shown to nobody
 )
 
 // ConfigSource says where a value comes from, with the numbers of

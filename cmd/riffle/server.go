@@ -70,7 +70,7 @@ HTTP at --metrics-addr: /metrics for Prometheus, /livez (the process runs), /rea
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.broker.Dir, "dir", "riffle-data", "directory of the data; made if it is missing")
-	flags.StringSliceVar(&f.broker.Listen, "listen", []string{"127.0.0.1:9092"}, "addresses for clients, [protocol://]host:port; port 0 takes a free one")
+	flags.StringSliceVar(&f.broker.Listen, "listen", []string{"127.0.0.1:9092"}, "addresses for clients, [protocol://]host:port[?ssl.client.auth=none|requested|required]; port 0 takes a free one")
 	flags.StringSliceVar(&f.broker.Advertise, "advertise", nil, "addresses that clients are told to connect to, one for each of --listen (default: the same)")
 	flags.BoolVar(&f.broker.AllowPlaintext, "allow-plaintext", false, "allow addresses that other machines can reach without encryption or authentication")
 	flags.StringVar(&f.usersFile, "users-file", "", "file with users to make (see above)")
