@@ -355,6 +355,9 @@ func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (wor
 			Output:  &output{sink: s.Sink, dead: dead},
 			Globals: globals.tables,
 			Offsets: s.Offsets, StreamTime: s.StreamTime,
+			Background: task.Background{
+				Context: s.Background.Context, Go: s.Background.Go, Wake: s.Background.Wake, Calls: a.metrics,
+			},
 			MaxWait: a.cfg.MaxInputWait, MaxRecordBytes: plan.maxRecordBytes,
 		})
 	}

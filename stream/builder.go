@@ -88,7 +88,7 @@ func (b *Builder) Build() (*Topology, error) {
 	}
 	opens := b.opens
 	open := func(sub *graph.SubTopology, f *task.Frame) []task.Source {
-		in := &instance{frame: f, opened: make(map[any]any)}
+		in := &instance{frame: f, opened: make(map[any]any), calls: newAsyncCalls(f)}
 		sources := make([]task.Source, len(sub.Inputs))
 		for i, input := range sub.Inputs {
 			sources[i] = opens[input.Node.ID](in)

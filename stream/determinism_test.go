@@ -84,15 +84,21 @@ var (
 
 func add(row, v string) string { return row + "+" + v }
 
+// runner is what runLogs needs of a test.
+type runner interface {
+	Helper()
+	Fatal(args ...any)
+}
+
 // run is runLogs for a topology that reads the topic lines.
-func run(t *rapid.T, topology *stream.Topology, records []client.Record, next func(limit int) int, restart func() bool) []string {
+func run(t runner, topology *stream.Topology, records []client.Record, next func(limit int) int, restart func() bool) []string {
 	t.Helper()
 	return runLogs(t, topology, map[string][]client.Record{"lines": records}, next, restart)
 }
 
 // runLogs feeds a task with the records of its inputs in batches of the sizes given, running it after each batch for as
 // many records as the next number says, and restarting it, through its committed state, where restart says so.
-func runLogs(t *rapid.T, topology *stream.Topology, logs map[string][]client.Record, next func(limit int) int, restart func() bool) []string {
+func runLogs(t runner, topology *stream.Topology, logs map[string][]client.Record, next func(limit int) int, restart func() bool) []string {
 	t.Helper()
 	backend := state.NewMemory()
 	out := &recorder{}
@@ -100,6 +106,13 @@ func runLogs(t *rapid.T, topology *stream.Topology, logs map[string][]client.Rec
 	sub := topology.Program().Graph.Subs[0]
 	var stores state.Task
 	var running *task.Task
+	woken := make(chan struct{}, 1)
+	background := task.Background{Wake: func() {
+		select {
+		case woken <- struct{}{}:
+		default:
+		}
+	}}
 	start := func(offsets map[string]int64, streamTime int64) {
 		var err error
 		if stores, err = backend.OpenTask(id, sub.Stores); err != nil {
@@ -107,6 +120,7 @@ func runLogs(t *rapid.T, topology *stream.Topology, logs map[string][]client.Rec
 		}
 		running, err = task.New(task.Config{
 			ID: id, Program: topology.Program(), State: stores, Output: out, Offsets: offsets, StreamTime: streamTime,
+			Background: background,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -133,6 +147,7 @@ func runLogs(t *rapid.T, topology *stream.Topology, logs map[string][]client.Rec
 		}
 		if restart() {
 			offsets := running.Offsets()
+			running.Close()
 			store := sub.Stores[0].Name
 			if err := stores.Commit(map[string]state.Position{store: {Commit: 1, StreamTimeMillis: running.StreamTime()}}); err != nil {
 				t.Fatal(err)
@@ -155,7 +170,12 @@ func runLogs(t *rapid.T, topology *stream.Topology, logs map[string][]client.Rec
 			t.Fatal(err)
 		}
 		again = n == 100
+		if !again && running.Calling() {
+			<-woken
+			again = true
+		}
 	}
+	running.Close()
 	return append(out.lines, fmt.Sprint("stream time ", running.StreamTime()))
 }
 

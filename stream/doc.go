@@ -28,6 +28,7 @@
 //     comes too late is a stream of its own.
 //   - Every step with a name in a topic (Process, Rekey, aggregates, stores) is named by the user. Inserting a step renames
 //     nothing that is kept.
+//   - [Stream.AsyncMap] makes slow calls for many records at a time.
 //   - A [Topology] is what [Builder.Build] makes of it, once it found no mistake. Its text ([Topology.String]) is
 //     stable: use it as a golden test.
 //

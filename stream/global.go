@@ -51,8 +51,9 @@ func (s Stream[K, V]) joinGlobal[GK, GV, R any](op string, g GlobalTable[GK, GV]
 		return Stream[K, R]{b, newPort[K, R](s.port.node, "")}
 	}
 	n := b.step(op, missing || key == nil, s.port.edge(), graph.Edge{From: g.node})
+	n.Pure = true
 	out := newPort[K, R](n, "")
-	s.consume(func(in *instance) handler[K, V] {
+	s.pass(n, func(in *instance) handler[K, V] {
 		f, id, next := in.frame, n.ID, out.open(in)
 		null := newNulls[K, V]()
 		look := g.lookup(in.frame)

@@ -50,18 +50,30 @@ func (s Stream[K, V]) TryFlatMap[R any](f func(V) ([]R, error)) Stream[K, R] {
 // Peek calls f with each value and passes the record on. What f does outside is not undone if the record fails in a
 // later step, and is done again when the record is processed again after a crash.
 func (s Stream[K, V]) Peek(f func(V)) Stream[K, V] {
-	return s.peek(f == nil, func(r *rec[K, V]) (bool, error) { f(r.Value); return true, nil })
+	return s.peek(f == nil, func(r *rec[K, V]) { f(r.Value) })
 }
 
 // PeekRecord is Peek with a function of the record.
 func (s Stream[K, V]) PeekRecord(f func(Record[K, V])) Stream[K, V] {
-	return s.peek(f == nil, func(r *rec[K, V]) (bool, error) { f(r.Record); return true, nil })
+	return s.peek(f == nil, func(r *rec[K, V]) { f(r.Record) })
 }
 
-func (s Stream[K, V]) peek(missing bool, f func(*rec[K, V]) (bool, error)) Stream[K, V] {
-	out := s.filter("peek", missing, f)
-	out.port.node.Leaf = true
-	return out
+func (s Stream[K, V]) peek(missing bool, f func(*rec[K, V])) Stream[K, V] {
+	n := s.pure("peek", missing)
+	n.Leaf = true
+	out := newPort[K, V](n, "")
+	s.pass(n, func(in *instance) handler[K, V] {
+		frame, id, next := in.frame, n.ID, out.open(in)
+		if in.ahead {
+			return next // f is called when the record's turn has come
+		}
+		return func(r *rec[K, V]) error {
+			frame.Enter(id)
+			f(r)
+			return next(r)
+		}
+	})
+	return Stream[K, V]{s.b, out}
 }
 
 // Branch parts the stream in two: yes has the records whose value f reports true for, no has the others. Part no
@@ -70,9 +82,9 @@ func (s Stream[K, V]) peek(missing bool, f func(*rec[K, V]) (bool, error)) Strea
 //	large, rest := payments.Branch(Payment.Large)
 //	foreign, rest := rest.Branch(Payment.Foreign)
 func (s Stream[K, V]) Branch(f func(V) bool) (yes, no Stream[K, V]) {
-	n := s.node("branch", f == nil)
+	n := s.pure("branch", f == nil)
 	onYes, onNo := newPort[K, V](n, "yes"), newPort[K, V](n, "no")
-	s.consume(func(in *instance) handler[K, V] {
+	s.pass(n, func(in *instance) handler[K, V] {
 		frame, id, yes, no := in.frame, n.ID, onYes.open(in), onNo.open(in)
 		return func(r *rec[K, V]) error {
 			frame.Enter(id)
@@ -100,10 +112,10 @@ func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 			s.b.mistake("merge of %q: a stream of another builder", s.port.node.Name)
 		}
 	}
-	n := s.b.add(graph.Node{Kind: graph.Processor, Op: "merge", Inputs: inputs})
+	n := s.b.add(graph.Node{Kind: graph.Processor, Op: "merge", Inputs: inputs, Pure: true})
 	out := newPort[K, V](n, "")
 	for _, o := range from {
-		o.consume(out.open)
+		o.pass(n, out.open)
 	}
 	return Stream[K, V]{s.b, out}
 }

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"slices"
+
 	"github.com/riffle-stream/riffle/stream/internal/graph"
 	"github.com/riffle-stream/riffle/stream/internal/task"
 )
@@ -35,14 +37,22 @@ type handler[K, V any] func(*rec[K, V]) error
 type instance struct {
 	frame  *task.Frame
 	opened map[any]any // handler of each port, by port
+	calls  *asyncCalls // of the task
+	ahead  bool        // only what leads to asynchronous steps is opened
 }
 
 // port is an output of a node: what comes out has one type, and any number of consumers.
 type port[K, V any] struct {
 	node      *graph.Node
 	name      string // empty for the only output of a node
-	consumers []func(*instance) handler[K, V]
+	consumers []consumer[K, V]
 	source    sourceUse // of a source
+}
+
+// consumer is a step that sees what comes out of a port.
+type consumer[K, V any] struct {
+	open func(*instance) handler[K, V]
+	pure *graph.Node // nil unless the step is, or the asynchronous step
 }
 
 // sourceUse is how a source is read.
@@ -60,10 +70,19 @@ func newPort[K, V any](n *graph.Node, name string) *port[K, V] {
 func (p *port[K, V]) edge() graph.Edge { return graph.Edge{From: p.node, Port: p.name} }
 
 // consume makes the consumer one that sees what comes out.
-func (p *port[K, V]) consume(b *Builder, consumer func(*instance) handler[K, V]) {
+func (p *port[K, V]) consume(b *Builder, open func(*instance) handler[K, V]) {
+	p.add(b, consumer[K, V]{open: open})
+}
+
+func (p *port[K, V]) add(b *Builder, c consumer[K, V]) {
 	if !b.built {
-		p.consumers = append(p.consumers, consumer)
+		p.consumers = append(p.consumers, c)
 	}
+}
+
+// leadsAhead reports whether an asynchronous step can be reached by pure steps alone.
+func (p *port[K, V]) leadsAhead() bool {
+	return slices.ContainsFunc(p.consumers, func(c consumer[K, V]) bool { return c.pure != nil && c.pure.Ahead })
 }
 
 // open returns the function that takes what comes out of the port. A port that is reached on several ways, below a
@@ -78,9 +97,11 @@ func (p *port[K, V]) open(in *instance) handler[K, V] {
 }
 
 func (p *port[K, V]) handlers(in *instance) []handler[K, V] {
-	hs := make([]handler[K, V], len(p.consumers))
-	for i, consumer := range p.consumers {
-		hs[i] = consumer(in)
+	hs := make([]handler[K, V], 0, len(p.consumers))
+	for _, c := range p.consumers {
+		if !in.ahead || c.pure != nil && c.pure.Ahead {
+			hs = append(hs, c.open(in))
+		}
 	}
 	return hs
 }

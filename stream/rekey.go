@@ -8,7 +8,7 @@ import (
 
 // Rekey gives each record the key that f returns.
 //
-// If a step with a store can be reached from here without another Rekey in between, the records travel through the
+// If a step with a store, or an AsyncMap, can be reached from here without another Rekey in between, the records travel through the
 // repartition topic NAME-repartition of the application, so that all records of a key meet in one task; key and value
 // are the serdes of that topic. Otherwise they go on at once. The name is part of the contract: what a renamed Rekey
 // has not read yet stays in the old topic.

@@ -24,12 +24,13 @@ type source[K, V any] struct {
 	frame    *task.Frame
 	node     int
 	out      handler[K, V]
+	ahead    *ahead[K, V] // nil unless asynchronous steps can be reached
 }
 
 func newSource[K, V any](in *instance, t Topic[K, V], p *port[K, V]) *source[K, V] {
 	return &source[K, V]{
 		topic: t, nilKey: isNil[K]() != nil, nilValue: isNil[V]() != nil, nullPass: p.source.table,
-		frame: in.frame, node: p.node.ID, out: p.open(in),
+		frame: in.frame, node: p.node.ID, out: p.open(in), ahead: newAhead(in, t, p),
 	}
 }
 
@@ -70,7 +71,18 @@ func (s *source[K, V]) Decode(in *client.Record, partition int32) (eventTime int
 	return eventTime, nil
 }
 
+// Ahead implements task.AheadSource.
+func (s *source[K, V]) Ahead() task.Ahead {
+	if s.ahead == nil {
+		return nil
+	}
+	return s.ahead
+}
+
 func (s *source[K, V]) Process() {
+	if s.ahead != nil {
+		s.ahead.process()
+	}
 	s.frame.Enter(s.node)
 	_ = s.out(&s.rec) // the frame has the error
 }

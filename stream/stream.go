@@ -22,13 +22,25 @@ func (s Stream[K, V]) node(op string, missing bool) *graph.Node {
 // consume makes the consumer one that sees what flows.
 func (s Stream[K, V]) consume(consumer func(*instance) handler[K, V]) { s.port.consume(s.b, consumer) }
 
+// pass makes a pure step, or the asynchronous one, see what flows.
+func (s Stream[K, V]) pass(n *graph.Node, open func(*instance) handler[K, V]) {
+	s.port.add(s.b, consumer[K, V]{open, n})
+}
+
+// pure adds a step that depends on the record alone.
+func (s Stream[K, V]) pure(op string, missing bool) *graph.Node {
+	n := s.node(op, missing)
+	n.Pure = true
+	return n
+}
+
 // From here on every operator is written once, over the whole record and with an error; the public ones in
 // operators.go are thin coats of it.
 
 func (s Stream[K, V]) filter(op string, missing bool, keep func(*rec[K, V]) (bool, error)) Stream[K, V] {
-	n := s.node(op, missing)
+	n := s.pure(op, missing)
 	out := newPort[K, V](n, "")
-	s.consume(func(in *instance) handler[K, V] {
+	s.pass(n, func(in *instance) handler[K, V] {
 		f, id, next := in.frame, n.ID, out.open(in)
 		return func(r *rec[K, V]) error {
 			f.Enter(id)
@@ -43,9 +55,9 @@ func (s Stream[K, V]) filter(op string, missing bool, keep func(*rec[K, V]) (boo
 }
 
 func (s Stream[K, V]) convert[R any](op string, missing bool, convert func(*rec[K, V]) (R, error)) Stream[K, R] {
-	n := s.node(op, missing)
+	n := s.pure(op, missing)
 	out := newPort[K, R](n, "")
-	s.consume(func(in *instance) handler[K, V] {
+	s.pass(n, func(in *instance) handler[K, V] {
 		f, id, next := in.frame, n.ID, out.open(in)
 		own := new(rec[K, R])
 		return func(r *rec[K, V]) error {
@@ -63,9 +75,9 @@ func (s Stream[K, V]) convert[R any](op string, missing bool, convert func(*rec[
 }
 
 func (s Stream[K, V]) expand[R any](op string, missing bool, expand func(*rec[K, V]) ([]R, error)) Stream[K, R] {
-	n := s.node(op, missing)
+	n := s.pure(op, missing)
 	out := newPort[K, R](n, "")
-	s.consume(func(in *instance) handler[K, V] {
+	s.pass(n, func(in *instance) handler[K, V] {
 		f, id, next := in.frame, n.ID, out.open(in)
 		own := new(rec[K, R])
 		return func(r *rec[K, V]) error {

@@ -58,6 +58,7 @@ var layers = []place{
 	{path: "serde", layer: streamTower, floor: 1},
 	{path: "state", layer: streamTower, floor: 1, beside: []string{"serde", "stream/window"}}, // a store is typed by its serdes; sessions are windows
 	{path: "stream/window", layer: streamTower, floor: 1, beside: []string{"serde"}},          // the serde of a key in a window
+	{path: "stream/internal/calls", layer: streamTower, floor: 1},
 	{path: "state/badgerstore", layer: streamTower, floor: 2},
 	{path: "state/changelog", layer: streamTower, floor: 2},
 	{path: "state/statetest", layer: streamTower, floor: 2},

@@ -1,6 +1,9 @@
 package streamtest
 
 import (
+	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/riffle-stream/riffle/serde"
@@ -28,6 +31,8 @@ type Driver struct {
 	topics  map[string]*topic
 	globals map[string]*task.Global // by topic
 	dead    []DeadLetter
+	calls   sync.WaitGroup
+	woken   chan struct{} // holds a token if a task that waited for calls may go on
 }
 
 // topic is a topic of one partition.
@@ -59,7 +64,7 @@ type DeadLetter struct {
 // [Driver.DeadLetters] was not asked for.
 func New(t TB, topology *stream.Topology) *Driver {
 	t.Helper()
-	d := &Driver{t: t, program: topology.Program(), backend: state.NewMemory(), topics: make(map[string]*topic)}
+	d := &Driver{t: t, program: topology.Program(), backend: state.NewMemory(), topics: make(map[string]*topic), woken: make(chan struct{}, 1)}
 	d.globals = make(map[string]*task.Global)
 	for _, topic := range d.program.Graph.Globals() {
 		d.globals[topic] = task.NewGlobal()
@@ -71,6 +76,10 @@ func New(t TB, topology *stream.Topology) *Driver {
 		for _, l := range d.DeadLetters() {
 			t.Errorf("dead letter %s@%d, node %q: %v", l.Topic, l.Offset, l.Node, l.Cause)
 		}
+		for _, r := range d.subs {
+			r.task.Close()
+		}
+		d.calls.Wait()
 		if err := d.backend.Close(); err != nil {
 			t.Errorf("close the stores: %v", err)
 		}
@@ -92,6 +101,7 @@ func (d *Driver) start(sub *graph.SubTopology, offsets map[string]int64, at stat
 	r.task, err = task.New(task.Config{
 		ID: id, Program: d.program, State: r.state, Output: output{d}, Globals: d.globals,
 		Offsets: offsets, StreamTime: at.StreamTimeMillis, MaxWait: -1,
+		Background: task.Background{Context: context.Background(), Go: d.calls.Go, Wake: d.wake},
 	})
 	if err != nil {
 		d.t.Fatalf("%v", err)
@@ -103,6 +113,7 @@ func (d *Driver) start(sub *graph.SubTopology, offsets map[string]int64, at stat
 func (d *Driver) Restart() {
 	d.t.Helper()
 	for i, r := range d.subs {
+		r.task.Close()
 		offsets := r.task.Offsets()
 		at := state.Position{Commit: r.commit, StreamTimeMillis: r.task.StreamTime()}
 		if r.state != nil {
@@ -196,6 +207,22 @@ func (d *Driver) run() {
 				d.commit(r)
 			}
 		}
+		if !again && d.calling() {
+			<-d.woken
+			again = true
+		}
+	}
+}
+
+// calling reports whether a task waits for calls of an asynchronous step.
+func (d *Driver) calling() bool {
+	return slices.ContainsFunc(d.subs, func(r *running) bool { return r.task.Calling() })
+}
+
+func (d *Driver) wake() {
+	select {
+	case d.woken <- struct{}{}:
+	default:
 	}
 }
 

@@ -1,6 +1,7 @@
 package streamtest_test
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -158,6 +159,31 @@ var scripted = map[string]func(b *stream.Builder){
 		limits := stream.Suppressed{TimeLimit: 10 * time.Millisecond}
 		b.From(rightTopic).LeftJoin(b.Table(leftTopic).Suppress(suppressStore, limits), left).To(outTopic)
 	},
+	"async": func(b *stream.Builder) {
+		b.From(leftTopic).FlatMap(func(v string) []string { return strings.Split(v, "_") }).AsyncMap("call", answer, stream.Async{Attempts: 2, Backoff: time.Microsecond}).To(outTopic)
+	},
+	"async-count": func(b *stream.Builder) {
+		called := b.From(nullableLeft).AsyncMapRecord("call", func(_ context.Context, r stream.Record[[]byte, []byte]) (string, error) {
+			return fmt.Sprintf("%s/%s/%d", r.Key, r.Value, r.Time.UnixMilli()), nil
+		}, stream.Async{})
+		decimalBytes(called.Count(state.NewTableStore("n", serde.Bytes, serde.Int64))).To(outBytes)
+		called.To(outBytes)
+	},
+	"async-below-async": func(b *stream.Builder) {
+		b.From(leftTopic).AsyncMap("call", answer, stream.Async{}).AsyncMap("again", answer, stream.Async{}).To(outTopic)
+	},
+	"async-below-store": func(b *stream.Builder) {
+		b.From(leftTopic).Join(b.Table(rightTopic), inner).AsyncMap("call", answer, stream.Async{}).To(outTopic)
+	},
+	"async-rekeyed": func(b *stream.Builder) {
+		b.From(leftTopic).Join(b.Table(rightTopic), inner).
+			Rekey("joined", serde.String, serde.String, func(k, _ string) string { return k }).
+			AsyncMap("call", answer, stream.Async{}).To(outTopic)
+	},
+	"async-mistakes": func(b *stream.Builder) {
+		var none func(context.Context, string) (string, error)
+		b.From(leftTopic).AsyncMap("", none, stream.Async{MaxInFlight: -1, Timeout: -1}).To(outTopic)
+	},
 	"cogroup": func(b *stream.Builder) {
 		b.From(leftTopic).Cogroup(func(a, v string) string { return a + "L" + v }).
 			With(b.From(rightTopic), func(a, v string) string { return a + "R" + v }).
@@ -174,6 +200,23 @@ func suppress(limits stream.Suppressed) func(b *stream.Builder) {
 		b.Table(leftTopic).Suppress(suppressStore, limits).
 			Changes(func(c stream.Change[string]) string { return text(c.Old) + ">" + text(c.New) }).To(outTopic)
 	}
+}
+
+// answer is a slow call that some values fail.
+func answer(_ context.Context, v string) (string, error) {
+	switch {
+	case strings.HasPrefix(v, "refused"):
+		return "", stream.Permanent(errors.New("refused for good"))
+	case strings.HasPrefix(v, "down"):
+		return "", errors.New("service down")
+	case strings.HasPrefix(v, "panic"):
+		panic("oh")
+	}
+	return strings.ToUpper(v), nil
+}
+
+func decimalBytes(t stream.Table[[]byte, int64]) stream.Table[[]byte, string] {
+	return t.Map(func(n int64) string { return strconv.FormatInt(n, 10) })
 }
 
 // nullableLeft has room for null in keys and values.

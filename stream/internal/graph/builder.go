@@ -65,6 +65,7 @@ func (b *Builder) Build() (*Topology, error) {
 	c.loops()
 	c.keys()
 	c.repartition()
+	c.ahead()
 	subs := c.subTopologies()
 	c.internalTopics()
 	if len(c.errs) > 0 {

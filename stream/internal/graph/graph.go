@@ -69,6 +69,11 @@ type Node struct {
 	Serdes  string   // of a source or sink, to tell two topics of one name apart
 	Key     string   // of a source or rekey step: the serde of its keys
 	NewKey  bool     // a processor that may send records under other keys
+	// Pure marks a step that depends on the record alone, and does nothing but send others under its key: it may be
+	// called for a record ahead of its turn.
+	Pure  bool
+	Async bool // makes calls that are begun ahead of the record's turn
+	Ahead bool // leads from a source to an asynchronous step, or is one
 
 	given bool // the name was given by the user
 }

@@ -19,6 +19,7 @@ import (
 //	rekey NAME INPUT [key=S]
 //	global TOPIC [serdes=S]
 //	filter|map|merge|peek|branch INPUT...     (the user gives these no name)
+//	asyncmap NAME INPUT
 //	to TOPIC INPUT... [serdes=S]
 //
 // INPUT is the name of a node above, or NAME.yes for an output of a branch; a source is called as its topic. A store
@@ -86,9 +87,10 @@ func parse(t *testing.T, app, script string) *Builder {
 				inputs = append(inputs, word)
 			}
 		}
-		n.Op, n.Kind = op, Processor
+		n.Op, n.Kind, n.Pure = op, Processor, true
 		switch op {
 		case "source", "to", "global":
+			n.Pure = false
 			n.Kind, n.Op = Source, "from"
 			switch op {
 			case "to":
@@ -97,7 +99,8 @@ func parse(t *testing.T, app, script string) *Builder {
 				n.Kind, n.Op = Global, "globaltable"
 			}
 			n.Name, n.Topic, inputs = inputs[0], inputs[0], inputs[1:]
-		case "process", "rekey":
+		case "process", "rekey", "asyncmap":
+			n.Pure, n.Async = false, op == "asyncmap"
 			n.Name, inputs = inputs[0], inputs[1:]
 			n.Leaf = op == "process"
 			if op == "rekey" {

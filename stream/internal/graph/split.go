@@ -6,12 +6,12 @@ import (
 	"github.com/riffle-stream/riffle/state"
 )
 
-// repartition decides which rekey steps write a repartition topic: those from which a step with a store can be
-// reached without another rekey step in between. All records of a key must then meet in one task.
+// repartition decides which rekey steps write a repartition topic: those from which a step with a store, or an
+// asynchronous one, can be reached without another rekey step in between. All records of a key must then meet in one task.
 func (c *check) repartition() {
 	for _, n := range c.nodes {
 		n.setTopic("")
-		if n.Kind == Rekey && c.reachesStore(n) {
+		if n.Kind == Rekey && c.reachesKeyed(n) {
 			n.setTopic(RepartitionTopic(c.app, n.Name))
 		}
 	}
@@ -23,7 +23,7 @@ func (n *Node) setTopic(topic string) {
 	}
 }
 
-func (c *check) reachesStore(from *Node) bool {
+func (c *check) reachesKeyed(from *Node) bool {
 	seen := make([]bool, len(c.nodes))
 	queue := slices.Clone(c.children[from.ID])
 	for len(queue) > 0 {
@@ -33,7 +33,7 @@ func (c *check) reachesStore(from *Node) bool {
 			continue
 		}
 		seen[n.ID] = true
-		if len(n.Stores) > 0 {
+		if len(n.Stores) > 0 || n.Async {
 			return true
 		}
 		queue = append(queue, c.children[n.ID]...)

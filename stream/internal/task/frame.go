@@ -31,6 +31,9 @@ type Frame struct {
 	writes   writes
 	inStore  bool // a call into the state layer is running
 
+	background Background
+	closers    []func()
+
 	late       int   // the present record came too late for a window, in so many steps
 	lateBefore int64 // the same of the records before
 

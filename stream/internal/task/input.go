@@ -12,12 +12,17 @@ type input struct {
 	topic  string
 	node   *graph.Node
 	source Source
+	ahead  Ahead // nil if nothing is done before a record's turn
 
 	batches []client.Batch // never holds an empty one
 	queued  int            // records in batches
 	decoded bool           // the source holds the first record
 	// eventTime is that of the first record, if it is decoded.
 	eventTime int64
+
+	prepared  int // how many of the first records were prepared
+	aheadAt   int // the batch, and the place in it, of the first that was not
+	aheadFrom int
 
 	known bool  // next is known
 	next  int64 // offset of the next record to process
@@ -61,13 +66,33 @@ func (in *input) advance() {
 	b.Records = b.Records[1:]
 	in.queued--
 	in.decoded = false
+	if in.prepared > 0 {
+		in.prepared--
+		in.ahead.Drop()
+		if in.aheadAt == 0 {
+			in.aheadFrom--
+		}
+	}
 	if len(b.Records) == 0 {
+		in.aheadAt, in.aheadFrom = max(in.aheadAt-1, 0), max(in.aheadFrom, 0)
 		in.batches[0] = client.Batch{}
 		in.batches = in.batches[1:]
 		if len(in.batches) == 0 {
 			in.batches = nil
 		}
 	}
+}
+
+// unprepared returns the first record that was not prepared, for the caller to do it, or nil.
+func (in *input) unprepared() *client.Record {
+	if in.prepared == in.queued {
+		return nil
+	}
+	for in.aheadFrom == len(in.batches[in.aheadAt].Records) {
+		in.aheadAt, in.aheadFrom = in.aheadAt+1, 0
+	}
+	in.aheadFrom++
+	return &in.batches[in.aheadAt].Records[in.aheadFrom-1]
 }
 
 // lags reports whether the input holds nothing although there is, or may be, more to read.

@@ -35,6 +35,8 @@ type Config struct {
 	Output Output
 	// Globals are the global tables of the topology, by topic. One that is missing has no rows.
 	Globals map[string]*Global
+	// Background is where calls of asynchronous steps run. It may be left out where there are none.
+	Background Background
 
 	// Offsets are the next offsets of the inputs, by topic. Records below are ignored; without an entry, an input
 	// begins with the first record it is given.
@@ -77,6 +79,7 @@ type Task struct {
 	sub    *graph.SubTopology
 	frame  Frame
 	inputs []*input
+	aheads []*input     // those whose records are prepared before their turn
 	due    []*schedule  // what happens between records, in the order of the nodes
 	target int64        // stream time is to reach it without a record, in milliseconds
 	panics map[int]bool // nodes that panicked before
@@ -90,7 +93,10 @@ func New(cfg Config) (*Task, error) {
 		return nil, fmt.Errorf("task %s: %w", cfg.ID, err)
 	}
 	t := &Task{cfg: cfg, sub: cfg.Program.Graph.Subs[cfg.ID.SubTopology], panics: make(map[int]bool)}
-	t.frame = Frame{streamTime: cfg.StreamTime, partition: cfg.ID.Partition, maxBytes: cfg.MaxRecordBytes, stores: make(map[string]*store)}
+	t.frame = Frame{
+		streamTime: cfg.StreamTime, partition: cfg.ID.Partition, maxBytes: cfg.MaxRecordBytes,
+		stores: make(map[string]*store), background: cfg.Background,
+	}
 	for _, spec := range t.sub.Stores {
 		var inner state.Store
 		if cfg.State != nil {
@@ -113,7 +119,13 @@ func New(cfg Config) (*Task, error) {
 	}
 	for i, in := range t.sub.Inputs {
 		next, known := cfg.Offsets[in.Topic]
-		t.inputs = append(t.inputs, &input{topic: in.Topic, node: in.Node, source: sources[i], next: next, known: known})
+		opened := &input{topic: in.Topic, node: in.Node, source: sources[i], next: next, known: known}
+		t.inputs = append(t.inputs, opened)
+		if source, ok := sources[i].(AheadSource); ok {
+			if opened.ahead = source.Ahead(); opened.ahead != nil {
+				t.aheads = append(t.aheads, opened)
+			}
+		}
 	}
 	return t, nil
 }
@@ -212,9 +224,15 @@ func (t *Task) step(now time.Time) (took bool, err error) {
 		}
 		return err == nil, err
 	}
+	if len(t.aheads) > 0 {
+		t.prepareAhead()
+	}
 	first, took, err := t.first(now)
 	if first == nil {
 		return took, err
+	}
+	if first.ahead != nil && !first.ahead.Ready() {
+		return false, nil
 	}
 	if took, err = t.doDue(first.eventTime); took || err != nil {
 		return took, err

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,6 +30,8 @@ type Task interface {
 	StreamTime() int64
 	// Late is the number of records that came too late for a window, once for each step that had to leave them out.
 	Late() int64
+	// Close ends what the task has under way: calls.
+	Close()
 }
 
 // Setup is what a task is made of.
@@ -42,6 +45,15 @@ type Setup struct {
 	// below are in the state. Both are zero if there was none.
 	Offsets    map[string]int64
 	StreamTime int64
+	// Background is where the task has functions called that may take long. Wake lets the worker go on with the task.
+	Background Background
+}
+
+// Background is where slow functions are called.
+type Background struct {
+	Context context.Context // ends with the worker
+	Go      func(f func())
+	Wake    func()
 }
 
 // Sub is a sub-topology as the worker sees it.

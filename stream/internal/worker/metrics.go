@@ -29,6 +29,7 @@ type Metrics struct {
 	wipes    prometheus.Counter
 	rewinds  prometheus.Counter
 	lates    *prometheus.CounterVec
+	callMetrics
 
 	counts struct {
 		processed, dead, late, commits, restored, wipes, rewinds atomic.Int64
@@ -96,6 +97,7 @@ func NewMetrics() *Metrics {
 		lates: prometheus.NewCounterVec(prometheus.CounterOpts(name("late_records_total",
 			"Records that came too late for a window, once for each step that had to leave them out.")), []string{"subtopology"}),
 	}
+	m.callMetrics = newCallMetrics(name)
 	m.mu.lag = make(map[partition]int64)
 	m.mu.restoring = make(map[storePartition]int64)
 	m.mu.standbyLag = make(map[storePartition]int64)
@@ -103,7 +105,7 @@ func NewMetrics() *Metrics {
 }
 
 func (m *Metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.states, m.balances, m.balance, m.left, m.replayed, m.standbys, m.wipes, m.rewinds, m.lates}
+	return append([]prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.states, m.balances, m.balance, m.left, m.replayed, m.standbys, m.wipes, m.rewinds, m.lates}, m.callMetrics.all()...)
 }
 
 // Describe implements prometheus.Collector.

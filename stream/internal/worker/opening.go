@@ -233,7 +233,7 @@ func (w *Worker) makeTasks(o *opening, markers map[partition]int64) (err error) 
 		r.replays = nil
 		at := o.restored[id]
 		r.sink = &Sink{to: w.client.NewSink(), ctx: w.ctx}
-		if r.task, err = w.cfg.NewTask(Setup{ID: id, State: r.state, Sink: r.sink, Offsets: at.offsets, StreamTime: at.streamTime}); err != nil {
+		if r.task, err = w.cfg.NewTask(Setup{ID: id, State: r.state, Sink: r.sink, Offsets: at.offsets, StreamTime: at.streamTime, Background: w.background()}); err != nil {
 			return fmt.Errorf("worker: make task %s: %w", id, err)
 		}
 		r.streamTime = at.streamTime

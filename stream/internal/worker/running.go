@@ -194,6 +194,9 @@ func (r *running) inputOffsets() []state.InputOffset {
 
 // close drops what is not committed.
 func (r *running) close() error {
+	if r.task != nil {
+		r.task.Close()
+	}
 	if r.state == nil {
 		return nil
 	}

@@ -48,6 +48,9 @@ type Worker struct {
 	running context.Context
 	wake    context.CancelCauseFunc
 
+	// calls are the functions that tasks have called beside the loop.
+	calls sync.WaitGroup
+
 	mu struct {
 		sync.Mutex
 		err     error                        // of a callback
@@ -55,6 +58,7 @@ type Worker struct {
 		held    map[state.TaskID]client.Held // state of tasks that run, and of those that are followed
 		changed chan struct{}                // closed when there are more markers
 		endPoll context.CancelFunc           // of the poll under way
+		woken   bool                         // a task can go on: no poll may wait before the next round
 	}
 }
 
@@ -128,7 +132,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.closeClient()
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	return errors.Join(err, w.closeTasks(), w.closeStandbys())
+	err = errors.Join(err, w.closeTasks(), w.closeStandbys())
+	w.calls.Wait() // their contexts have ended with the tasks
+	return err
 }
 
 // open joins the group. The group may call back before the client is there: it waits for its turn.
@@ -157,6 +163,16 @@ func (w *Worker) closeClient() {
 		w.client.Abort()
 	}
 	w.client.Close()
+}
+
+// background is where tasks have slow functions called.
+func (w *Worker) background() Background {
+	return Background{Context: w.ctx, Go: w.calls.Go, Wake: func() {
+		w.mu.Lock()
+		w.mu.woken = true
+		w.mu.Unlock()
+		w.endPoll()
+	}}
 }
 
 // limitShutdown makes the worker give up ShutdownTimeout after ctx has ended: whatever waits for the cluster then
@@ -225,10 +241,16 @@ func (w *Worker) round(ctx context.Context) (polled int, err error) {
 	pollCtx, cancel := context.WithTimeout(ctx, w.pollTime)
 	w.mu.Lock()
 	w.mu.endPoll = cancel
+	if w.mu.woken {
+		cancel()
+	}
 	w.mu.Unlock()
 	var batches []client.Batch
 	err = w.client.Poll(pollCtx, w.cfg.MaxPollRecords, func(b client.Batch) { batches = append(batches, b) })
 	cancel()
+	w.mu.Lock()
+	w.mu.woken = false // what it was about is seen in this round
+	w.mu.Unlock()
 	w.turn.Lock()
 	moved, adoptErr := w.adopt()
 	if err = errors.Join(err, adoptErr); err != nil {
