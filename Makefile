@@ -8,6 +8,9 @@ TIME       ?= 30s
 RUN        ?= .
 REF        ?= main
 
+# The engine's peers are a module of their own, so that they are not dependencies of Riffle.
+in_modules = @for m in . bench/peers; do (cd $$m && echo "$(1) # in $$m" && $(1)) || exit 1; done
+
 .DEFAULT_GOAL := help
 
 .PHONY: help demo test check format vet lint tidy bench bench-compare fuzz reliability planted stress golden compat
@@ -19,7 +22,7 @@ demo: ## run the fraud app on generated payments for a few seconds
 	go run ./apps/frauddetect --generate --for 15s
 
 test: ## run every test with the race detector
-	go test -race ./...
+	$(call in_modules,go test -race ./...)
 
 check: format vet lint tidy test ## what the landing runs
 
@@ -27,16 +30,15 @@ format:
 	@out="$$($(GOFUMPT) -l .)" && [ -z "$$out" ] || { echo "not formatted (run gofumpt -w):"; echo "$$out"; exit 1; }
 
 vet:
-	go vet ./...
+	$(call in_modules,go vet ./...)
 
 lint:
-	$(STATICCHECK) ./...
+	$(call in_modules,$(STATICCHECK) ./...)
 
 tidy:
-	go mod tidy -diff
-	go mod verify
+	$(call in_modules,go mod tidy -diff && go mod verify)
 
-bench: ## rounds of the broker's benchmarks and the ratios to kfake and to plain files (RUN=regexp, PKG=./state for others)
+bench: ## rounds of the broker's benchmarks, beside kfake and plain files; PKG=./bench/peers: of the engine, beside its peers (RUN=regexp, ROUNDS, PKG)
 	RUN='$(RUN)' bench/run.sh
 
 bench-compare: ## rounds of the same benchmarks at REF (default main) and here, by benchstat (RUN, PKG as above)

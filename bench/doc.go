@@ -15,5 +15,6 @@
 // "make bench" runs several rounds of all and shows the ratios, "make bench-compare
 // REF=main" sets two revisions side by side. results has what docs/performance.md
 // quotes. The benchmarks of a single part are with the part: of the log in
-// broker/commitlog, of record batches in broker/record.
+// broker/commitlog, of record batches in broker/record. The stream engine and its peers
+// are measured in the module in peers.
 package bench

@@ -4,23 +4,30 @@
 #
 #   bench/run.sh             all contenders of this tree, the ratios to riffle
 #   bench/run.sh compare REF this tree against another revision
+#   PKG=./bench/peers bench/run.sh
+#                            the stream engine and its peers, as a table
 #
 # RUN (default .) narrows the benchmarks, ROUNDS (5; benchstat calls nothing certain
 # below 4) and BENCHTIME (3x) set how often they run, MINUTES when no further round
 # begins, PKG (./bench) is the package, OUT (a temporary file) keeps the raw output
-# of the first form.
+# of the first form. RIFFLE_BENCH_DIR (a temporary directory) has what ./bench/peers
+# prepares once for all rounds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOTOOLCHAIN=auto
-RUN=${RUN:-.} ROUNDS=${ROUNDS:-5} BENCHTIME=${BENCHTIME:-3x} PKG=${PKG:-./bench}
+RUN=${RUN:-.} ROUNDS=${ROUNDS:-5} PKG=${PKG:-./bench}
+case $PKG in
+*bench/peers) BENCHTIME=${BENCHTIME:-1x} ;; # a run is as long as its records take
+*) BENCHTIME=${BENCHTIME:-3x} ;;
+esac
 tmp=$(mktemp -d)
-trap 'git worktree remove --force "$tmp/ref" 2>/dev/null; rm -rf "$tmp"' EXIT
+trap 'git worktree remove --force "$tmp/ref" 2>/dev/null || true; rm -rf "$tmp"' EXIT
 
 build() { # directory of the tree, name
-	(cd "$1" && go test -c -o "$tmp/$2" "$PKG") || { echo "run.sh: $PKG of $1 does not build"; exit 1; }
+	(cd "$1/$PKG" && go test -c -o "$tmp/$2" .) || { echo "run.sh: $PKG of $1 does not build"; exit 1; }
 }
 round() { # directory of the tree, name
-	(cd "$1/$PKG" && "$tmp/$2" -test.run '^$' -test.bench "$RUN" -test.benchtime "$BENCHTIME" -test.benchmem)
+	(cd "$1/$PKG" && RIFFLE_BENCH_DIR="${RIFFLE_BENCH_DIR:-$tmp/data}/$2" "$tmp/$2" -test.run '^$' -test.bench "$RUN" -test.benchtime "$BENCHTIME" -test.benchmem)
 }
 more() { # round: whether there is time for it, if it takes as long as those before
 	[ -z "${MINUTES:-}" ] || [ "$1" = 1 ] || [ $((SECONDS + SECONDS / ($1 - 1))) -lt $((MINUTES * 60)) ]
@@ -58,5 +65,9 @@ for i in $(seq "$ROUNDS"); do
 done
 # What the machine did to the client's allocations is in the raw output only.
 units='.unit:("records/s" OR "p50-µs" OR "p99-µs" OR "p99.9-µs" OR "s/start" OR "ready-RSS-MiB" OR "served-RSS-MiB")'
-[ "$PKG" = ./bench ] || exec cat "$OUT"
+case $PKG in
+./bench) ;;
+*bench/peers) (cd bench/peers && go run ./ratios "$OUT") && exit ;;
+*) exec cat "$OUT" ;;
+esac
 benchstat -ignore date,commit,go,machine,command -filter "$units" -col '/broker@(riffle kfake file)' "$OUT"

@@ -98,6 +98,24 @@ func (c *Cluster) Close() error {
 	return b.Close(ctx)
 }
 
+// Dial connects to the embedded broker, whatever the address, for other Kafka clients in this process:
+//
+//	kgo.NewClient(kgo.SeedBrokers("embedded:9092"), kgo.Dialer(cluster.Dial))
+//
+// The cluster must be open, and the connection ends with it. Another cluster is reached at its addresses: Dial fails.
+func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c.mu.Lock()
+	b := c.mu.broker
+	c.mu.Unlock()
+	switch {
+	case c.dir == "":
+		return nil, errors.New("stream: Dial reaches an embedded broker only: connect to the addresses of the cluster")
+	case b == nil:
+		return nil, errors.New("stream: Dial of a cluster that is not open: call Open first")
+	}
+	return b.Dial(ctx, network, addr)
+}
+
 // conn says how to reach the cluster. It must be open.
 func (c *Cluster) conn() client.Conn {
 	c.mu.Lock()
