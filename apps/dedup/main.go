@@ -40,6 +40,12 @@ func parse(args []string, stderr io.Writer) (func(context.Context, io.Writer, *o
 		o, err := parsePaymentsOptions(args[1:], stderr)
 		return runs(func() (*job[Payment], error) { return newPaymentsJob(o) }), err
 	}
+	if len(args) > 0 && args[0] == "serve" {
+		o, err := parseServeOptions(args[1:], stderr)
+		return func(ctx context.Context, stdout io.Writer, stderr *os.File) error {
+			return serve(ctx, o, stdout, stderr)
+		}, err
+	}
 	o, err := parseRowsOptions(args, stderr)
 	return runs(func() (*job[string], error) { return newRowsJob(o) }), err
 }

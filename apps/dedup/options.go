@@ -35,9 +35,10 @@ type rowsOptions struct {
 
 const usage = `usage: dedup --input FILE --key COLUMNS|row --ttl DURATION [flags]
        dedup payments --input FILE [flags]
+       dedup serve --dir DIRECTORY [flags]
 
-Parts the rows of a CSV file in the topics unique and duplicates. With payments, it finds card payments that come twice: see
-dedup payments --help.
+Parts the rows of a CSV file in the topics unique and duplicates. With payments, it finds card payments that come twice; with serve,
+those that come over HTTP: see dedup payments --help and dedup serve --help.
 
 `
 
@@ -53,7 +54,6 @@ func (o *options) flagSet(name, usage string, out io.Writer) *flag.FlagSet {
 		f.SetOutput(out)
 		f.PrintDefaults()
 	}
-	f.StringVar(&o.input, "input", "", "the CSV `file`, plain or gzipped, with a header")
 	f.StringVar(&o.dir, "dir", "", "keep topics and state in this `directory`, and go on with what lies there (default: a temporary one)")
 	f.Func("brokers", "use the brokers at these `addresses` instead of one in this process; the state lies in ./riffle-data", func(s string) error {
 		o.brokers = strings.Split(s, ",")
@@ -61,10 +61,15 @@ func (o *options) flagSet(name, usage string, out io.Writer) *flag.FlagSet {
 	})
 	f.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "how many tasks run in parallel")
 	f.IntVar(&o.partitions, "partitions", 4, "partitions of the topics, and so the number of tasks")
-	f.StringVar(&o.report, "report", "", "write the summary to this `file` as JSON")
 	f.StringVar(&o.cardKeys, "card-keys", "", "a `file` with the keys that make tokens of card numbers (default: the variable "+pan.EnvKeys+", else card-keys in --dir, which is made)")
 	f.BoolVar(&o.verbose, "verbose", false, "log what broker and application do")
 	return f
+}
+
+// inputFlags are those of a set whose command reads a file.
+func (o *options) inputFlags(f *flag.FlagSet) {
+	f.StringVar(&o.input, "input", "", "the CSV `file`, plain or gzipped, with a header")
+	f.StringVar(&o.report, "report", "", "write the summary to this `file` as JSON")
 }
 
 // edge makes tokens of card numbers.
@@ -81,7 +86,7 @@ func (o *options) parse(f *flag.FlagSet, args []string) error {
 		return fmt.Errorf("unexpected argument %q: files are given by --input", f.Arg(0))
 	}
 	var errs []error
-	if o.input == "" {
+	if f.Lookup("input") != nil && o.input == "" {
 		errs = append(errs, errors.New("nothing to read: give --input FILE (--help shows all flags)"))
 	}
 	if o.dir != "" && o.brokers != nil {
@@ -96,6 +101,7 @@ func (o *options) parse(f *flag.FlagSet, args []string) error {
 func parseRowsOptions(args []string, out io.Writer) (rowsOptions, error) {
 	var o rowsOptions
 	f := o.flagSet("dedup", usage, out)
+	o.inputFlags(f)
 	key := f.String("key", wholeRow, "the `columns` that make two rows equal, separated by commas, or row for all of them")
 	f.DurationVar(&o.ttl, "ttl", 0, "how long after the first of its kind a row is a duplicate, in event `time`; 0 for ever")
 	f.StringVar(&o.timeColumn, "time", "", "the `column` with the event time: a date, or a number as NAME:s or NAME:ms since 1970 (default: the first column with a date, else the time of reading)")

@@ -18,7 +18,7 @@ const maxLabels = 20
 
 // newPaymentsJob makes the job that finds payments that come twice.
 func newPaymentsJob(o paymentsOptions) (*job[Payment], error) {
-	topology, err := PaymentsTopology(o.detect, o.actions)
+	topology, err := PaymentsTopology(o.detection)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func newPaymentsJob(o paymentsOptions) (*job[Payment], error) {
 	}
 	return &job[Payment]{
 		options: o.options, app: paymentsApp, rows: rows, topic: Payments, topology: topology,
-		outputs: []string{Passed.Name, Routed.Name, Decisions.Name}, settings: o.settings(), sumUp: sumUpPayments,
+		outputs: paymentOutputs(), settings: o.settings(), sumUp: sumUpPayments,
 	}, nil
 }
 

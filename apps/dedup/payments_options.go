@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/riffle-stream/riffle/apps/internal/duplicates"
 )
@@ -18,17 +19,16 @@ Finds card payments that come twice, in a file in the order in which they arrive
 the content differs), or made again under another one, on the same card at the same terminal for the same amount or nearly
 so (double, near). A negative amount is a reversal, which takes its charge back.
 
-What goes on lies in the topic payments-passed, what is set aside in payments-routed, and a line about each payment in payments-decisions.
+What goes on lies in the topic payments-passed, what is set aside in payments-routed, and a line about each payment in payments-decisions;
+payments-counts has the number of each verdict by the hour.
 
 `
 
 // paymentsOptions find payments that come twice.
 type paymentsOptions struct {
 	options
+	detection
 	columns paymentColumns
-	ttlTime string // arrival or event
-	detect  duplicates.Config
-	actions Actions
 }
 
 // paymentColumns are the names of a file's columns.
@@ -43,30 +43,55 @@ type paymentColumns struct {
 const defaultColumns = "id=event_id,card=card,terminal=terminal,amount=amount_cents:minor,at=event_ms:ms,arrival=arrival_ms:ms"
 
 func parsePaymentsOptions(args []string, out io.Writer) (paymentsOptions, error) {
-	o := paymentsOptions{actions: defaultActions()}
+	o := paymentsOptions{detection: newDetection()}
 	f := o.flagSet("dedup payments", paymentsUsage, out)
+	o.inputFlags(f)
 	columns := f.String("columns", defaultColumns, "the `columns` that hold what is compared. amount is in units with decimals, or NAME:minor; at and arrival are dates, or numbers as NAME:s or NAME:ms since 1970; arrival may be left out, and label=NAME counts decisions by what a payment really is")
-	f.StringVar(&o.ttlTime, "ttl-time", "arrival", "the `time` in which ids are forgotten: arrival or event")
-	f.DurationVar(&o.detect.TTL, "ttl", 0, "how long an id is remembered after its first payment (default 24h0m0s)")
-	f.DurationVar(&o.detect.Window, "window", 0, "how far apart two payments may lie to be doubles; negative for no such check (default 5m0s)")
-	f.DurationVar(&o.detect.Lateness, "lateness", 0, "how far payments may come out of order and still be compared (default 1h0m0s)")
-	percent := f.Float64("near", 1, "by how many `percent` nearly equal amounts may differ; negative for equal amounts only")
-	f.Func("action", "`VERDICT=ACTION`: pass, tag, route or drop what is exact, conflict, double or near (repeatable; default exact=drop, conflict=route, double=tag, near=tag)", o.setAction)
+	o.detection.flags(f)
 	err := o.parse(f, args)
 	if errors.Is(err, flag.ErrHelp) {
 		return o, err
 	}
-	o.detect.NearBasisPoints = int64(*percent * 100)
-	if *percent >= 0 && o.detect.NearBasisPoints == 0 {
+	return o, errors.Join(err, o.detection.check(), o.columns.parse(*columns))
+}
+
+// detection is what both ways to find payments that come twice have in common.
+type detection struct {
+	ttlTime string // arrival or event
+	detect  duplicates.Config
+	actions Actions
+	tally   time.Duration
+	percent float64
+}
+
+func newDetection() detection { return detection{actions: defaultActions()} }
+
+func (o *detection) flags(f *flag.FlagSet) {
+	f.StringVar(&o.ttlTime, "ttl-time", "arrival", "the `time` in which ids are forgotten: arrival or event")
+	f.DurationVar(&o.detect.TTL, "ttl", 0, "how long an id is remembered after its first payment (default 24h0m0s)")
+	f.DurationVar(&o.detect.Window, "window", 0, "how far apart two payments may lie to be doubles; negative for no such check (default 5m0s)")
+	f.DurationVar(&o.detect.Lateness, "lateness", 0, "how far payments may come out of order and still be compared (default 1h0m0s)")
+	f.Float64Var(&o.percent, "near", 1, "by how many `percent` nearly equal amounts may differ; negative for equal amounts only")
+	f.Func("action", "`VERDICT=ACTION`: pass, tag, route or drop what is exact, conflict, double or near (repeatable; default exact=drop, conflict=route, double=tag, near=tag)", o.setAction)
+	f.DurationVar(&o.tally, "tally", time.Hour, "how long the `windows` are for which verdicts are counted")
+}
+
+// check is called when the flags are parsed.
+func (o *detection) check() (err error) {
+	o.detect.NearBasisPoints = int64(o.percent * 100)
+	if o.percent >= 0 && o.detect.NearBasisPoints == 0 {
 		o.detect.NearBasisPoints = -1 // the detector takes 0 for its default
 	}
 	if o.ttlTime != "arrival" && o.ttlTime != "event" {
-		err = errors.Join(err, fmt.Errorf("--ttl-time is %q: want arrival or event", o.ttlTime))
+		err = fmt.Errorf("--ttl-time is %q: want arrival or event", o.ttlTime)
 	}
-	return o, errors.Join(err, o.columns.parse(*columns))
+	if o.tally < time.Second {
+		err = errors.Join(err, fmt.Errorf("--tally is %v: want at least 1s", o.tally))
+	}
+	return err
 }
 
-func (o *paymentsOptions) setAction(s string) error {
+func (o *detection) setAction(s string) error {
 	name, action, _ := strings.Cut(s, "=")
 	verdict := duplicates.Verdict(name)
 	if verdict == duplicates.Unique || !slices.Contains(duplicates.Verdicts(), verdict) {

@@ -20,7 +20,13 @@ var (
 	Routed = stream.NewTopic("payments-routed", serde.String, serde.JSON[Tagged]())
 	// Decisions has a line about every payment, dropped ones too.
 	Decisions = stream.NewTopic("payments-decisions", serde.String, serde.JSON[Decision]())
+	// Counts has the number of payments of each verdict, keyed by the beginning of their window of time.
+	Counts = stream.NewTopic("payments-counts", serde.String, serde.JSON[Count]())
 )
+
+func paymentOutputs() []string {
+	return []string{Passed.Name, Routed.Name, Decisions.Name, Counts.Name}
+}
 
 // Payment is one card payment.
 type Payment struct {
@@ -73,9 +79,9 @@ func defaultActions() Actions {
 
 type checkedPayment = duplicates.Checked[Payment]
 
-// PaymentsTopology finds the payments that come twice, and does with them what actions say.
-func PaymentsTopology(cfg duplicates.Config, actions Actions) (*stream.Topology, error) {
-	detector, err := duplicates.New(cfg, duplicates.Fields[Payment]{
+// PaymentsTopology finds the payments that come twice, and does with them what the actions say.
+func PaymentsTopology(o detection) (*stream.Topology, error) {
+	detector, err := duplicates.New(o.detect, duplicates.Fields[Payment]{
 		ID:       func(p Payment) string { return p.ID },
 		Terminal: func(p Payment) string { return p.Terminal },
 		Amount:   func(p Payment) int64 { return p.Amount },
@@ -84,7 +90,7 @@ func PaymentsTopology(cfg duplicates.Config, actions Actions) (*stream.Topology,
 	if err != nil {
 		return nil, err
 	}
-	action := func(c checkedPayment) Action { return actions[c.Verdict] }
+	action := func(c checkedPayment) Action { return o.actions[c.Verdict] }
 
 	b := stream.NewBuilder(paymentsApp)
 	checked := detector.Check(b.From(Payments))
@@ -103,6 +109,10 @@ func PaymentsTopology(cfg duplicates.Config, actions Actions) (*stream.Topology,
 			return Decision{p.ID, p.Amount, p.Label, r.Value.Verdict, action(r.Value), r.Offset, first(r.Value)}
 		}).
 		To(Decisions)
+	tally := tally{every: o.tally, dropped: func(c checkedPayment) bool { return action(c) == Drop }}
+	checked.
+		ProcessWith("tally", stream.OnRecord(tally.count).Punctuate(tally.every, tally.close), tallies).
+		To(Counts)
 	return b.Build()
 }
 

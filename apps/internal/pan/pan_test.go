@@ -204,9 +204,9 @@ func TestKeyMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                      "there are no keys",
 		"# nothing":             "there are no keys",
-		"0 = " + key1[4:]:       "line 1 of the keys: want VERSION = KEY, with a version from 1 to 255",
+		"0 = " + key1[4:]:       "line 1: want VERSION = KEY, with a version from 1 to 255",
 		"256 = " + key1[4:]:     "a version from 1 to 255",
-		key1 + "\n" + key1:      "line 2 of the keys: version 1 is there twice",
+		key1 + "\n" + key1:      "line 2: version 1 is there twice",
 		"1 = c2hvcnQ=":          "the key of version 1 is not 32 bytes",
 		"3 = secret words here": "the key of version 3 is not 32 bytes",
 	} {

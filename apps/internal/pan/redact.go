@@ -84,3 +84,9 @@ func hasNumber(d []byte) bool {
 	}
 	return false
 }
+
+// Like reports whether a whole text has the form of a card number, whatever its check digit.
+func Like(text string) bool {
+	_, ok := digitsOf(text)
+	return ok
+}

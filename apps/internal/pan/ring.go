@@ -1,8 +1,6 @@
 package pan
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
@@ -10,12 +8,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
+
+	"github.com/riffle-stream/riffle/apps/internal/secretfile"
 )
 
 // EnvKeys is the environment variable that may hold the keys, in the form of a file of keys.
@@ -45,25 +43,24 @@ type key struct {
 // ParseKeys reads a file of keys: lines of VERSION = KEY with a version from 1 to 255 and 32 bytes in base64. Blank lines, and those
 // that begin with #, do not count. The highest version makes new tokens. Errors quote no keys.
 func ParseKeys(text []byte) (*Ring, error) {
+	pairs, err := secretfile.Pairs(text)
+	if err != nil {
+		return nil, fmt.Errorf("pan: keys: %w", err)
+	}
 	r := &Ring{}
 	var errs []error
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		k, err := parseKey(line)
+	for _, p := range pairs {
+		k, err := parseKey(p)
 		if err == nil && slices.ContainsFunc(r.keys, func(other key) bool { return other.version == k.version }) {
 			err = fmt.Errorf("version %d is there twice", k.version)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("pan: line %d of the keys: %w", n, err))
+			errs = append(errs, fmt.Errorf("pan: keys: line %d: %w", p.Line, err))
 			continue
 		}
 		r.keys = append(r.keys, k)
 	}
-	if err := errors.Join(append(errs, lines.Err())...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	if len(r.keys) == 0 {
@@ -73,13 +70,12 @@ func ParseKeys(text []byte) (*Ring, error) {
 	return r, nil
 }
 
-func parseKey(line string) (key, error) {
-	number, text, _ := strings.Cut(line, "=")
-	version, err := strconv.ParseUint(strings.TrimSpace(number), 10, 8)
+func parseKey(p secretfile.Pair) (key, error) {
+	version, err := strconv.ParseUint(p.Name, 10, 8)
 	if err != nil || version == 0 {
 		return key{}, errors.New("want VERSION = KEY, with a version from 1 to 255")
 	}
-	secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	secret, err := base64.StdEncoding.DecodeString(p.Value)
 	if err != nil || len(secret) != keyBytes {
 		return key{}, fmt.Errorf("the key of version %d is not %d bytes in base64", version, keyBytes)
 	}
@@ -88,14 +84,7 @@ func parseKey(line string) (key, error) {
 
 // LoadKeys reads a file of keys, which nobody but its owner may read.
 func LoadKeys(file string) (*Ring, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, fmt.Errorf("pan: keys: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("pan: others than the owner can read the keys in %s: chmod 600 %s", file, file)
-	}
-	text, err := os.ReadFile(file)
+	text, err := secretfile.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("pan: keys: %w", err)
 	}
@@ -130,7 +119,8 @@ func FindKeys(cfg Config) (*Ring, error) {
 		return r, nil
 	case cfg.Dir != "":
 		file := filepath.Join(cfg.Dir, "card-keys")
-		if err := writeFirstKey(file); err != nil && !errors.Is(err, fs.ErrExist) {
+		first := "1 = " + base64.StdEncoding.EncodeToString(newSecret()) + "\n"
+		if _, err := secretfile.Create(file, []byte(first)); err != nil {
 			return nil, fmt.Errorf("pan: make a key: %w", err)
 		}
 		return LoadKeys(file)
@@ -144,23 +134,6 @@ func newSecret() []byte {
 	secret := make([]byte, keyBytes)
 	_, _ = rand.Read(secret) // it never fails
 	return secret
-}
-
-// writeFirstKey makes a file with one key, unless it exists. The file appears whole or not at all.
-func writeFirstKey(file string) (err error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(filepath.Dir(file), ".card-keys-") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.Remove(temp.Name())) }()
-	_, err = fmt.Fprintf(temp, "1 = %s\n", base64.StdEncoding.EncodeToString(newSecret()))
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	return os.Link(temp.Name(), file) // unlike a rename, it replaces nothing
 }
 
 // Token returns what stands for a card in topics and state. Equal cards have equal tokens as long as the newest key is the same. It fails
