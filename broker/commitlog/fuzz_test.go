@@ -83,7 +83,9 @@ func FuzzIndex(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !bytes.Equal(s.append(nil)[:64], offsets[len(offsets)-sealLen:][:64]) {
+		again, read := s.append(nil)[:64], slices.Clone(offsets[len(offsets)-sealLen:][:64])
+		clear(read[6:8]) // bits of later releases are not kept
+		if !bytes.Equal(again, read) {
 			t.Errorf("%+v is not what was read", s)
 		}
 		x, err := parseIndex(offsets[:len(offsets)-sealLen], times, s.prefix, s.size)
