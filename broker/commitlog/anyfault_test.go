@@ -3,7 +3,6 @@ package commitlog
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -57,36 +56,6 @@ func damagedLog(t *testing.T) (fsys *vfs.Mem, cfg Config, all []string) {
 	return fsys, cfg, all
 }
 
-// faults are what happens to a file, as a disk does it.
-var faultKinds = map[string]func(rng *rand.Rand, b []byte) []byte{
-	"flipped bit": func(rng *rand.Rand, b []byte) []byte {
-		if len(b) > 0 {
-			bit := rng.IntN(8 * len(b))
-			b[bit/8] ^= 1 << (bit % 8)
-		}
-		return b
-	},
-	"zeroed sector": func(rng *rand.Rand, b []byte) []byte {
-		if len(b) > 0 {
-			from := rng.IntN(len(b)) / 512 * 512
-			clear(b[from:min(len(b), from+512)])
-		}
-		return b
-	},
-	"swapped halves": func(_ *rand.Rand, b []byte) []byte {
-		half := len(b) / 2
-		return append(slices.Clone(b[half:]), b[:half]...)
-	},
-	"cut short": func(rng *rand.Rand, b []byte) []byte { return b[:rng.IntN(len(b)+1)] },
-	"emptied":   func(*rand.Rand, []byte) []byte { return nil },
-	"garbage behind": func(rng *rand.Rand, b []byte) []byte {
-		for range 1 + rng.IntN(600) {
-			b = append(b, byte(rng.Uint32()))
-		}
-		return b
-	},
-}
-
 // TestAnyFault does one thing at a time to any file of a log that was closed, and reads
 // everything. What comes back is what was written, at its offset; what does not is
 // reported; and damage to anything but the records costs none of them.
@@ -110,16 +79,16 @@ func TestAnyFault(t *testing.T) {
 	for i := range faults {
 		rng := rand.New(rand.NewPCG(uint64(i), 55))
 		name := names[rng.IntN(len(names))]
-		kind := slices.Sorted(maps.Keys(faultKinds))[rng.IntN(len(faultKinds))]
+		fault := reliability.AnyFault(rng)
 		fsys := origin.Clone()
 		changed := true
 		editFile(t, fsys, name, func(b []byte) []byte {
 			before := slices.Clone(b)
-			b = faultKinds[kind](rng, b)
+			b = fault.Do(rng, b)
 			changed = string(before) != string(b)
 			return b
 		})
-		what := fmt.Sprintf("fault %d: %s: %s", i, name, kind)
+		what := fmt.Sprintf("fault %d: %s: %s", i, name, fault.Name)
 		isLog := strings.HasSuffix(name, logSuffix)
 		damaged := readFaulty(t, what, fsys, cfg, all)
 		switch {
@@ -129,7 +98,7 @@ func TestAnyFault(t *testing.T) {
 			t.Fatalf("%s: records were lost", what)
 		case damaged:
 			reported++
-		case isLog && changed && kind != "garbage behind":
+		case isLog && changed && fault.Name != reliability.GarbageBehind:
 			t.Fatalf("%s: nobody noticed", what)
 		default:
 			repaired++
