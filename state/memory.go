@@ -10,26 +10,49 @@ import (
 // base.
 const memoryDirtyBytes = 1 << 20
 
-// NewMemory returns a backend that keeps everything in memory, in the same layers
-// as one on disk. The data of a task outlive the task, not the backend: OpenTask
-// finds what was committed before.
-func NewMemory() Backend {
-	m := &memory{}
+// NewMemory returns a backend that keeps everything in memory.
+func NewMemory() *Memory {
+	m := &Memory{}
 	m.mu.tasks = make(map[TaskID]*memoryTask)
 	return m
 }
 
-type memory struct {
+// Memory is a [Backend] in memory, in the same layers as one on disk. The data of a
+// task outlive the task, not the backend: OpenTask finds what was committed before.
+type Memory struct {
 	mu struct {
 		sync.Mutex
-		tasks  map[TaskID]*memoryTask
-		closed bool
+		tasks   map[TaskID]*memoryTask
+		closed  bool
+		crashed bool
 	}
+}
+
+// Crash makes open tasks, and those that are opened before Restart, lose what they
+// would have kept: their data stay what they were at the last checkpoint, which is
+// the last close of the task, or a mebibyte of writes ago.
+func (m *Memory) Crash() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.crashed = true
+}
+
+// Restart ends what Crash began, when no task is open any more.
+func (m *Memory) Restart() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.crashed = false
+}
+
+func (m *Memory) isCrashed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.crashed
 }
 
 // memoryTask keeps the stores of a task, also of those that it is not open with.
 type memoryTask struct {
-	backend *memory
+	backend *Memory
 	stores  map[string]*memoryStore
 	open    *Layers        // nil if the task is closed
 	order   []*memoryStore // as it was opened
@@ -37,10 +60,11 @@ type memoryTask struct {
 
 type memoryStore struct {
 	table    *table
-	position Position // guarded by memory.mu
+	position Position // guarded by Memory.mu
 }
 
-func (m *memory) OpenTask(id TaskID, specs []Spec) (Task, error) {
+// OpenTask implements [Backend].
+func (m *Memory) OpenTask(id TaskID, specs []Spec) (Task, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.mu.closed {
@@ -73,7 +97,8 @@ func (m *memory) OpenTask(id TaskID, specs []Spec) (Task, error) {
 	return l, nil
 }
 
-func (m *memory) Local() map[TaskID]map[string]Position {
+// Local implements [Backend].
+func (m *Memory) Local() map[TaskID]map[string]Position {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	local := make(map[TaskID]map[string]Position)
@@ -91,7 +116,8 @@ func (m *memory) Local() map[TaskID]map[string]Position {
 	return local
 }
 
-func (m *memory) Close() error {
+// Close implements [Backend].
+func (m *Memory) Close() error {
 	m.mu.Lock()
 	m.mu.closed = true
 	var open []*Layers
@@ -152,6 +178,9 @@ func (t *memoryTask) Grew(bytes int64) error {
 
 // fold is the checkpoint of a memory task: into its base, at once.
 func (t *memoryTask) fold() error {
+	if t.backend.isCrashed() {
+		return nil
+	}
 	_, err := t.open.Checkpoint(func(f *Frozen) error {
 		for i, s := range t.order {
 			s.table.fold(f.tables[i])

@@ -124,6 +124,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults(cluster *Cluster, app string) Config {
+	if c.StateDir == "" && c.Backend == nil && cluster.inMemory() {
+		c.Backend = state.NewMemory()
+	}
 	if c.StateDir == "" {
 		c.StateDir = cluster.stateDir(app)
 	}
@@ -377,6 +380,8 @@ type Stats struct {
 	StateWipes int64
 	// Rewinds counts commits that did not come about: the App went back to the last one and did their work again.
 	Rewinds int64
+	// Rebalances counts how often the group has dealt out the tasks since this instance joined it.
+	Rebalances int64
 	// Tasks names the tasks that this instance runs, as SUBTOPOLOGY_PARTITION; Standbys those of other instances of whose state
 	// it keeps a copy. Together the copies lack StandbyLag changelog records, as of their last look.
 	Tasks, Standbys []string
@@ -388,7 +393,7 @@ func (a *App) Stats() Stats {
 	s := a.metrics.Stats()
 	stats := Stats{
 		Processed: s.Processed, DeadLetters: s.DeadLetters, Commits: s.Commits, Late: s.Late,
-		Lag: s.Lag, Restored: s.Restored, Restoring: s.Restoring, StateWipes: s.Wiped, Rewinds: s.Rewinds,
+		Lag: s.Lag, Restored: s.Restored, Restoring: s.Restoring, StateWipes: s.Wiped, Rewinds: s.Rewinds, Rebalances: s.Rebalances,
 	}
 	for _, id := range s.Tasks {
 		stats.Tasks = append(stats.Tasks, id.String())

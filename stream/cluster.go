@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/riffle-stream/riffle/internal/embed"
+	"github.com/riffle-stream/riffle/internal/vfs"
 	"github.com/riffle-stream/riffle/stream/internal/client"
 )
 
@@ -25,6 +26,9 @@ import (
 // Open and not yet Close.
 type Cluster struct {
 	dir        string   // of an embedded broker
+	memory     *vfs.Mem // of an embedded broker in memory
+	base       *Cluster // the cluster that this one is a way to
+	wrap       func(net.Conn) (net.Conn, error)
 	seeds      []string // of another one
 	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
 	tls        *tls.Config    // nil: plaintext
@@ -45,6 +49,17 @@ type Cluster struct {
 // application in dir/state/NAME. The directory is made if it is missing; one process at a time can use it.
 func Embedded(dir string) *Cluster { return &Cluster{dir: dir} }
 
+// InMemory is an embedded broker that keeps everything in memory, for tests and trials: what it holds lasts as long as the
+// Cluster. Applications keep their state in memory, too, unless their Config says otherwise. Neither the broker nor the
+// clients wait for anything but each other and time, so they can run in a bubble of testing/synctest.
+func InMemory() *Cluster { return &Cluster{memory: vfs.NewMem()} }
+
+// Over returns the same cluster, reached over connections that wrap makes of its own: for tests that cut, delay or count
+// them. An error of wrap fails the connection. Settings of c, as Secure, apply to both.
+func (c *Cluster) Over(wrap func(net.Conn) (net.Conn, error)) *Cluster {
+	return &Cluster{base: c, wrap: wrap}
+}
+
 // Kafka is a cluster that is reached at the given addresses, "host:port": a Riffle server or Apache Kafka. Some of
 // its brokers are enough, it tells of the others.
 func Kafka(addrs ...string) *Cluster { return &Cluster{seeds: addrs} }
@@ -59,6 +74,9 @@ func (c *Cluster) Observe(logger *slog.Logger, registerer prometheus.Registerer)
 // Open starts the embedded broker, unless it runs already, and keeps it running until Close. With another
 // cluster it does nothing.
 func (c *Cluster) Open(ctx context.Context) error {
+	if c.base != nil {
+		return c.base.Open(ctx)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -67,13 +85,13 @@ func (c *Cluster) Open(ctx context.Context) error {
 	if c.secureErr != nil {
 		return c.secureErr
 	}
-	if c.dir == "" && len(c.seeds) == 0 {
+	if !c.embedded() && len(c.seeds) == 0 {
 		return errors.New("stream: a cluster needs a directory (Embedded) or an address (Kafka)")
 	}
-	if c.dir != "" && c.mu.broker == nil {
-		b, err := embed.Start(filepath.Join(c.dir, "broker"), c.logger, c.registerer)
+	if c.embedded() && c.mu.broker == nil {
+		b, err := c.start()
 		if err != nil {
-			return fmt.Errorf("stream: start the broker in %s: %w", c.dir, err)
+			return err
 		}
 		c.mu.broker = b
 	}
@@ -81,8 +99,28 @@ func (c *Cluster) Open(ctx context.Context) error {
 	return nil
 }
 
+func (c *Cluster) embedded() bool { return c.dir != "" || c.memory != nil }
+
+func (c *Cluster) start() (*embed.Broker, error) {
+	if c.memory != nil {
+		b, err := embed.StartIn(c.memory, c.logger, c.registerer)
+		if err != nil {
+			return nil, fmt.Errorf("stream: start the broker in memory: %w", err)
+		}
+		return b, nil
+	}
+	b, err := embed.Start(filepath.Join(c.dir, "broker"), c.logger, c.registerer)
+	if err != nil {
+		return nil, fmt.Errorf("stream: start the broker in %s: %w", c.dir, err)
+	}
+	return b, nil
+}
+
 // Close takes back one Open. The last one stops the embedded broker.
 func (c *Cluster) Close() error {
+	if c.base != nil {
+		return c.base.Close()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.users == 0 {
@@ -118,6 +156,9 @@ func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, err
 
 // conn says how to reach the cluster. It must be open.
 func (c *Cluster) conn() client.Conn {
+	if c.base != nil {
+		return c.wrapped(c.base.conn())
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	conn := client.Conn{Seeds: c.seeds, Dial: c.dial, TLS: c.tls, Login: c.login, Compress: true, Logger: c.logger}
@@ -127,8 +168,37 @@ func (c *Cluster) conn() client.Conn {
 	return conn
 }
 
+// wrapped makes connections pass through wrap.
+func (c *Cluster) wrapped(conn client.Conn) client.Conn {
+	dial := conn.Dial
+	switch {
+	case dial != nil:
+	case conn.TLS != nil:
+		dial = (&tls.Dialer{Config: conn.TLS}).DialContext
+	default:
+		dial = (&net.Dialer{}).DialContext
+	}
+	conn.TLS = nil
+	conn.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		inner, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		outer, err := c.wrap(inner)
+		if err != nil {
+			inner.Close()
+			return nil, err
+		}
+		return outer, nil
+	}
+	return conn
+}
+
 // stateDir is where the state of an application lies unless its Config says otherwise.
 func (c *Cluster) stateDir(app string) string {
+	if c.base != nil {
+		return c.base.stateDir(app)
+	}
 	if c.dir != "" {
 		return filepath.Join(c.dir, "state", app)
 	}
@@ -140,7 +210,10 @@ func (c *Cluster) stateDir(app string) string {
 // broker die with it: after a crash the new process takes their places at once, instead of waiting for the group
 // to notice.
 func (c *Cluster) instance(app string) (name string, release func()) {
-	if c.dir == "" {
+	if c.base != nil {
+		return c.base.instance(app)
+	}
+	if !c.embedded() {
 		return "", func() {}
 	}
 	c.mu.Lock()
@@ -163,6 +236,14 @@ func (c *Cluster) instance(app string) (name string, release func()) {
 		defer c.mu.Unlock()
 		delete(used, n)
 	}
+}
+
+// inMemory reports whether what the cluster holds ends with the process.
+func (c *Cluster) inMemory() bool {
+	if c.base != nil {
+		return c.base.inMemory()
+	}
+	return c.memory != nil
 }
 
 // CreateTopics creates the topics that do not exist yet, with the given number of partitions. A topic that exists

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 
 	"github.com/riffle-stream/riffle/stream/internal/client"
 )
@@ -36,6 +38,52 @@ func (c *Cluster) EndOffsets(ctx context.Context, topic string) ([]int64, error)
 		ends[i] = span.To
 	}
 	return ends, nil
+}
+
+// Lag returns how many records of its inputs an application has not processed and committed yet, all instances together.
+// The topics between its sub-topologies count as inputs. Of topics that do not exist yet there is nothing to process.
+func (c *Cluster) Lag(ctx context.Context, topology *Topology) (lag int64, err error) {
+	err = c.administer(ctx, func(admin *client.Admin) error {
+		found, err := admin.Topics(ctx, inputTopics(topology)...)
+		if err != nil {
+			return err
+		}
+		inputs := slices.Collect(maps.Keys(found))
+		// The order matters: an end that is read after the commits can only be reached by them if nobody wrote in between.
+		committed, err := admin.Committed(ctx, topology.Name())
+		if err != nil {
+			return err
+		}
+		starts, err := admin.StartOffsets(ctx, inputs...)
+		if err != nil {
+			return err
+		}
+		ends, err := admin.EndOffsets(ctx, inputs...)
+		if err != nil {
+			return err
+		}
+		for topic, partitions := range ends {
+			for p, end := range partitions {
+				at, ok := committed[topic][p]
+				if !ok {
+					at = starts[topic][p]
+				}
+				lag += max(end-max(at, starts[topic][p]), 0)
+			}
+		}
+		return nil
+	})
+	return lag, err
+}
+
+// inputTopics are the topics that the tasks of a topology read.
+func inputTopics(topology *Topology) []string {
+	var topics []string
+	for _, sub := range topology.program.Graph.Subs {
+		topics = append(topics, sub.Topics()...)
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
 }
 
 // ReadLast is Read for the last n offsets of each partition. It yields fewer than n records where compaction or a transaction

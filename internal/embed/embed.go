@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/riffle-stream/riffle/broker"
+	"github.com/riffle-stream/riffle/internal/vfs"
 )
 
 // Addr is the address to give a client as its seed. Nothing listens there: Dial leads every address to the broker.
@@ -20,7 +21,16 @@ type Broker struct{ b *broker.Broker }
 // Start opens the broker in dir, which is made if it is missing. One process at a time may use it. logger and
 // registerer may be nil.
 func Start(dir string, logger *slog.Logger, registerer prometheus.Registerer) (*Broker, error) {
-	b, err := broker.Start(broker.Config{Dir: dir, Logger: logger, Registerer: registerer})
+	return start(broker.Config{Dir: dir, Logger: logger, Registerer: registerer})
+}
+
+// StartIn is Start for a broker that keeps everything in a file system, which the caller closes.
+func StartIn(fs vfs.FS, logger *slog.Logger, registerer prometheus.Registerer) (*Broker, error) {
+	return start(broker.Config{FS: fs, Logger: logger, Registerer: registerer})
+}
+
+func start(cfg broker.Config) (*Broker, error) {
+	b, err := broker.Start(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("embed: %w", err)
 	}

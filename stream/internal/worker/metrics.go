@@ -32,7 +32,7 @@ type Metrics struct {
 	callMetrics
 
 	counts struct {
-		processed, dead, late, commits, restored, wipes, rewinds atomic.Int64
+		processed, dead, late, commits, restored, wipes, rewinds, rebalances atomic.Int64
 	}
 	mu struct {
 		sync.Mutex
@@ -135,6 +135,8 @@ type Stats struct {
 	Late int64
 	// Rewinds counts returns to the last commit.
 	Rewinds int64
+	// Rebalances counts how often the group has dealt out partitions.
+	Rebalances int64
 	// Tasks are those that run here, Standbys those whose state is kept for others, which lacks StandbyLag records.
 	Tasks, Standbys []state.TaskID
 	StandbyLag      int64
@@ -144,7 +146,7 @@ type Stats struct {
 func (m *Metrics) Stats() Stats {
 	s := Stats{
 		Processed: m.counts.processed.Load(), DeadLetters: m.counts.dead.Load(), Commits: m.counts.commits.Load(),
-		Restored: m.counts.restored.Load(), Wiped: m.counts.wipes.Load(), Rewinds: m.counts.rewinds.Load(), Late: m.counts.late.Load(),
+		Restored: m.counts.restored.Load(), Wiped: m.counts.wipes.Load(), Rewinds: m.counts.rewinds.Load(), Late: m.counts.late.Load(), Rebalances: m.counts.rebalances.Load(),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -236,6 +238,7 @@ func (m *Metrics) standbyLag(store string, p int32, records int64) {
 }
 
 func (m *Metrics) rebalanced(took time.Duration) {
+	m.counts.rebalances.Add(1)
 	m.balances.Inc()
 	m.balance.Observe(took.Seconds())
 }
