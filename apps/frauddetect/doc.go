@@ -3,6 +3,7 @@
 //
 //	frauddetect --input transactions.csv.gz    a file, then a summary
 //	frauddetect --generate                     made-up payments until Ctrl-C
+//	frauddetect generate --days N              made-up payments as a CSV file
 //	frauddetect evaluate --input FILE          how well models find the frauds of labelled payments
 //	frauddetect train --input FILE --out DIR   models that are trained on labelled payments
 //

@@ -38,6 +38,15 @@ type options struct {
 	verbose     bool
 }
 
+// generatorFlags say what is made up.
+func generatorFlags(f *flag.FlagSet, cfg *generator.Config) {
+	f.Uint64Var(&cfg.Seed, "seed", 0, "generator: equal seeds make equal payments")
+	f.IntVar(&cfg.Customers, "customers", 0, "generator: number of cards (default 5000)")
+	f.IntVar(&cfg.Terminals, "terminals", 0, "generator: number of terminals (default 10000)")
+	f.StringVar((*string)(&cfg.Profile), "profile", string(generator.Europe), "generator: `europe`, or korea for amounts in won and Korean merchants")
+	f.IntVar(&cfg.Cases, "cases", 0, "generator: plant so many cases a day for each of the starter rules")
+}
+
 const usage = `usage: frauddetect --input FILE [flags]
        frauddetect --generate [flags]
 
@@ -63,9 +72,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.StringVar(&o.input, "input", "", "process this CSV `file`, plain or gzipped, with the columns "+strings.Join(payment.Columns(), ", "))
 	f.BoolVar(&o.generate, "generate", false, "process made-up payments until Ctrl-C, --for or --rows")
 
-	f.Uint64Var(&o.generator.Seed, "seed", 0, "generator: equal seeds make equal payments")
-	f.IntVar(&o.generator.Customers, "customers", 0, "generator: number of cards (default 5000)")
-	f.IntVar(&o.generator.Terminals, "terminals", 0, "generator: number of terminals (default 10000)")
+	generatorFlags(f, &o.generator)
 	f.Float64Var(&rate, "rate", rate, "payments per second, 0 as many as possible (default 10000 with --generate, else 0)")
 	f.DurationVar(&o.duration, "for", 0, "stop reading after this `time` (default: no limit)")
 	f.Int64Var(&o.rows, "rows", 0, "stop behind this `line` of the input, or payment of the generator (default: no limit)")

@@ -100,7 +100,14 @@ func newGenerated(cfg generator.Config) (*generated, error) {
 		return nil, err
 	}
 	cfg = g.Config()
-	return &generated{g, fmt.Sprintf("generator (seed %d, %d customers, %d terminals)", cfg.Seed, cfg.Customers, cfg.Terminals)}, nil
+	name := fmt.Sprintf("generator (seed %d, %d customers, %d terminals", cfg.Seed, cfg.Customers, cfg.Terminals)
+	if cfg.Profile != generator.Europe {
+		name += ", profile " + string(cfg.Profile)
+	}
+	if cfg.Cases > 0 {
+		name += fmt.Sprintf(", %d cases", cfg.Cases)
+	}
+	return &generated{g, name + ")"}, nil
 }
 
 func (g *generated) Name() string    { return g.name }

@@ -49,6 +49,10 @@ type Config struct {
 	Radius float64
 	// Start is the first day, UTC. The default is 2018-04-01.
 	Start time.Time
+	// Profile is where the payments are made: it says what amounts are like, and what terminals are called. The default is Europe.
+	Profile Profile
+	// Cases is how many cases of each kind in Kinds are planted a day, for rules to find. The default is 0.
+	Cases int
 }
 
 func (c Config) withDefaults() Config {
@@ -60,6 +64,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Radius == 0 {
 		c.Radius = 5
+	}
+	if c.Profile == "" {
+		c.Profile = Europe
 	}
 	if c.Start.IsZero() {
 		c.Start, _ = time.Parse(time.DateOnly, firstDay)
@@ -76,6 +83,12 @@ func (c Config) validate() error {
 	if c.Terminals < 1 {
 		errs = append(errs, fmt.Errorf("generator: %d terminals: want at least 1", c.Terminals))
 	}
+	if _, ok := profiles[c.Profile]; !ok {
+		errs = append(errs, fmt.Errorf("generator: profile %q: want %s or %s", c.Profile, Europe, Korea))
+	}
+	if c.Cases < 0 || c.Cases > maxCases {
+		errs = append(errs, fmt.Errorf("generator: %d cases of each kind a day: want 0 to %d", c.Cases, maxCases))
+	}
 	if !(c.Radius > 0) {
 		errs = append(errs, fmt.Errorf("generator: radius %v: want more than 0", c.Radius))
 	}
@@ -90,7 +103,8 @@ func (c Config) validate() error {
 // Generator makes payments in order of time.
 type Generator struct {
 	cfg       Config
-	customers []customer
+	customers []customer // and behind them the card that is blocked
+	names     []string   // of the terminals
 
 	// days holds the rows of today and the days after it that a card leaking today can reach.
 	days     [][]row
@@ -113,7 +127,7 @@ type customer struct {
 type row struct {
 	second   int32 // of its day
 	customer int32
-	terminal int32 // index in the customer's reach
+	terminal int32 // index in the customer's reach; below zero -1 - number, of any terminal
 	scenario int8
 	cents    int64
 }
@@ -124,10 +138,12 @@ func New(cfg Config) (*Generator, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	g := &Generator{cfg: cfg, customers: newCustomers(cfg), day: -1}
+	names := cfg.Profile.terminals(cfg.Terminals)
+	g := &Generator{cfg: cfg, customers: newCustomers(cfg, names), names: names, day: -1}
 	if !slices.ContainsFunc(g.customers, func(c customer) bool { return len(c.reach) > 0 }) {
 		return nil, fmt.Errorf("generator: no terminal is within %v of any customer: have more terminals, or a larger radius", cfg.Radius)
 	}
+	g.customers = append(g.customers, customer{card: BlockedCard})
 	for d := range cardDays - 1 {
 		g.days = append(g.days, g.makeDay(d))
 	}
@@ -151,12 +167,19 @@ func (g *Generator) Next() payment.Transaction {
 		ID:       g.id,
 		Time:     g.midnight.Add(time.Duration(r.second) * time.Second),
 		Card:     c.card,
-		Terminal: c.reach[r.terminal],
-		Amount:   payment.Cents(r.cents),
+		Terminal: g.terminal(c, r),
+		Amount:   g.cfg.Profile.amount(r.cents),
 		Scenario: r.scenario,
 	}
 	g.id++
 	return t
+}
+
+func (g *Generator) terminal(c *customer, r row) string {
+	if r.terminal < 0 {
+		return g.names[-1-r.terminal]
+	}
+	return c.reach[r.terminal]
 }
 
 // advance makes the farthest day that cards leaking today can reach, then lets them leak: from then on
@@ -194,6 +217,7 @@ func (g *Generator) makeDay(day int) []row {
 			rows = append(rows, r)
 		}
 	}
+	rows = g.plant(rows, day)
 	slices.SortFunc(rows, func(a, b row) int {
 		if a.second != b.second {
 			return int(a.second - b.second)
@@ -220,11 +244,11 @@ func (g *Generator) compromised(day int) []bool {
 func (g *Generator) leakCards() {
 	random := g.random(streamCards, g.day)
 	for range cardsPerDay {
-		leaked := random.Int32N(int32(len(g.customers)))
+		leaked := random.Int32N(int32(g.cfg.Customers))
 		var rows []*row
 		for _, day := range g.days {
 			for i := range day {
-				if day[i].customer == leaked {
+				if day[i].customer == leaked && day[i].scenario < firstKind {
 					rows = append(rows, &day[i])
 				}
 			}
@@ -253,6 +277,8 @@ const (
 	streamPayments
 	streamTerminals
 	streamCards
+	streamCases
+	streamArrivals
 )
 
 func (g *Generator) random(stream, day int) *rand.Rand { return newRandom(g.cfg.Seed, stream, day) }
@@ -272,7 +298,7 @@ func poisson(random *rand.Rand, none float64) (n int) {
 
 // newCustomers draws the customers and finds the terminals in their reach. The terminals lie in square cells as
 // wide as the radius, so that only a customer's own and the neighbouring cells need a look.
-func newCustomers(cfg Config) []customer {
+func newCustomers(cfg Config, names []string) []customer {
 	type terminal struct {
 		x, y float64
 		id   int32
@@ -286,11 +312,6 @@ func newCustomers(cfg Config) []customer {
 		at := cell(t.y)*width + cell(t.x)
 		cells[at] = append(cells[at], t)
 	}
-	names := make([]string, cfg.Terminals)
-	for i := range names {
-		names[i] = strconv.Itoa(i)
-	}
-
 	random = newRandom(cfg.Seed, streamCustomers, 0)
 	customers := make([]customer, cfg.Customers)
 	for i := range customers {

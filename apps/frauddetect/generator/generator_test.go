@@ -97,6 +97,149 @@ func TestSameSeedSamePayments(t *testing.T) {
 	}
 }
 
+// Planted cases are as their kinds say, in order of time, and change no other payment.
+func TestCases(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Seed: 3, Customers: 500, Terminals: 300, Cases: 2}
+	const days = 4
+	rows := func(cfg Config) (base []payment.Transaction, planted map[Kind][]payment.Transaction) {
+		g, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		planted = make(map[Kind][]payment.Transaction)
+		for last := (time.Time{}); ; {
+			p := g.Next()
+			if p.Time.After(g.Config().Start.AddDate(0, 0, days)) {
+				return base, planted
+			}
+			if p.Time.Before(last) {
+				t.Fatalf("payment %d goes back in time", p.ID)
+			}
+			last = p.Time
+			if p.Scenario < firstKind {
+				p.ID = 0 // it counts the planted ones too
+				base = append(base, p)
+				continue
+			}
+			planted[Kind(p.Scenario)] = append(planted[Kind(p.Scenario)], p)
+		}
+	}
+	base, planted := rows(cfg)
+	cfg.Cases = 0
+	without, none := rows(cfg)
+	if diff := cmp.Diff(without, base); diff != "" || len(none) > 0 {
+		t.Errorf("planted cases change other payments (-without +with)\n%.1000s", diff)
+	}
+	sizes := map[Kind]int{SmallThenLarge: 2, CardBurst: 6, CardTesting: 5, HourlySum: 7, MerchantBurst: 20, DoubleCharge: 2, Structuring: 4, NightHigh: 1, BlockedListCard: 1}
+	for kind, name := range Kinds() {
+		if got, want := len(planted[kind]), days*2*sizes[kind]; got != want {
+			t.Errorf("%s: %d payments, want %d", name, got, want)
+		}
+	}
+	for _, p := range planted[NightHigh] {
+		if p.Time.Hour() > 5 || p.Amount < 180_00 {
+			t.Errorf("night-high: %s at %v", p.Amount, p.Time)
+		}
+	}
+	for _, p := range planted[BlockedListCard] {
+		if p.Card != BlockedCard {
+			t.Errorf("blocked-card: card %s", p.Card)
+		}
+	}
+}
+
+// Won are whole hundreds and proportional to the published amounts; terminals have different names.
+func TestKorea(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Seed: 3, Customers: 500, Terminals: 1500}
+	europe := generate(t, cfg, 1000)
+	cfg.Profile = Korea
+	for i, p := range generate(t, cfg, 1000) {
+		if want := int64(europe[i].Amount) * Korea.Unit(); p.Amount%100_00 != 0 || int64(p.Amount)-want > 50_00 || want-int64(p.Amount) > 50_00 {
+			t.Fatalf("payment %d is %s won for %s euro", i, p.Amount, europe[i].Amount)
+		}
+	}
+	names := make(map[string]bool)
+	for _, name := range Korea.terminals(20_000) {
+		if names[name] {
+			t.Fatalf("two terminals are called %s", name)
+		}
+		names[name] = true
+	}
+}
+
+// Arrivals come in order of arrival, are the same each time, and each class is what its name says.
+func TestArrivals(t *testing.T) {
+	t.Parallel()
+	const n = 60_000
+	arrivals := func() []Arrival {
+		g, err := New(Config{Seed: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, list := NewArrivals(g), make([]Arrival, n)
+		for i := range list {
+			list[i] = a.Next()
+		}
+		return list
+	}
+	list := arrivals()
+	if diff := cmp.Diff(list, arrivals()); diff != "" {
+		t.Errorf("two runs of one seed differ (-first +second)\n%.1000s", diff)
+	}
+	originals := make(map[int64]Arrival)
+	classes := make(map[Class]int)
+	outOfOrder := 0
+	for i, a := range list {
+		classes[a.Class]++
+		if i > 0 && a.Arrived.Before(list[i-1].Arrived) {
+			t.Fatalf("arrival %d goes back in time", i)
+		}
+		if i > 0 && a.Time.Before(list[i-1].Time) {
+			outOfOrder++
+		}
+		if !a.Arrived.After(a.Time) {
+			t.Errorf("%s %d arrives at %v, and was made at %v", a.Class, a.ID, a.Arrived, a.Time)
+		}
+		first, known := originals[a.Original]
+		if a.Class == Base {
+			if known {
+				t.Errorf("payment %d comes for the first time twice", a.ID)
+			}
+			originals[a.ID] = a
+			continue
+		}
+		if !known {
+			t.Errorf("%s %d comes before its original", a.Class, a.ID)
+			continue
+		}
+		same := a.ID == first.ID
+		equal := a.Transaction == first.Transaction
+		ok := map[Class]bool{
+			Retry: equal, Replay: equal, Conflicting: same && a.Amount > first.Amount,
+			Double: !same && a.Amount == first.Amount, Legit: !same && a.Amount == first.Amount, Recharge: !same && a.Amount == first.Amount,
+			Near: !same && a.Amount <= first.Amount && (first.Amount-a.Amount)*100 <= first.Amount, Reversal: !same && a.Amount == -first.Amount,
+		}
+		if !ok[a.Class] || a.Card != first.Card || a.Terminal != first.Terminal {
+			t.Errorf("%s %+v does not fit its original %+v", a.Class, a, first)
+		}
+	}
+	if outOfOrder == 0 {
+		t.Error("all payments arrive in order of their times")
+	}
+	for class, share := range map[Class]float64{
+		Retry: retryShare, Double: doubleShare, Near: nearShare, Legit: legitShare, Reversal: reversalShare, Recharge: reversalShare * rechargeShare,
+	} {
+		if got := float64(classes[class]) / float64(classes[Base]); got < share*0.6 || got > share*1.4 {
+			t.Errorf("%s: a share of %.5f, want about %.5f", class, got, share)
+		}
+	}
+	if got, days := classes[Replay], list[n-1].Arrived.Sub(list[0].Arrived).Hours()/24; got < int(days-1)*replayBlock || got > int(days+1)*replayBlock {
+		t.Errorf("%d payments are replayed in %.1f days, want %d a day", got, days, replayBlock)
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	t.Parallel()
 	for want, cfg := range map[string]Config{

@@ -89,6 +89,15 @@ func luhn(digits []byte) bool {
 	return sum%10 == 0
 }
 
+// WithCheckDigit returns digits with the digit behind them that makes them a number: for made-up ones.
+func WithCheckDigit(digits string) string {
+	for d := byte('0'); ; d++ {
+		if number := append([]byte(digits), d); luhn(number) {
+			return string(number)
+		}
+	}
+}
+
 // IsZero reports whether there is no number.
 func (p PAN) IsZero() bool { return p.digits == nil }
 

@@ -70,6 +70,13 @@ func TestCheckDigit(t *testing.T) {
 	})
 }
 
+func TestWithCheckDigit(t *testing.T) {
+	t.Parallel()
+	if got := WithCheckDigit(visa[:15]); got != visa {
+		t.Errorf("the number is %s, want %s", got, visa)
+	}
+}
+
 // However a card number is printed, within whatever, only its masked form comes out.
 func TestNoWayOut(t *testing.T) {
 	t.Parallel()
