@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,6 +78,17 @@ type Config struct {
 	// reached, is still to be fetched: only then do their records come in order of time. The default is 100 ms. A
 	// replay that must be exact on a busy machine wants more.
 	MaxInputWait time.Duration
+	// IdleClose lets stream time go on without records: after this time by the wall clock in which a task has read
+	// everything and nothing has come, stream time moves on by as much, if something is due then, and again after the next. So windows close,
+	// timers fire and stream-time punctuation comes on a partition that has fallen silent. A record whose event time lags
+	// behind the wall clock by more than that may find its windows closed. The default is never.
+	//
+	// What the clock decides is noted in the topic NAME-idle-closes, in the transaction of its results, so that a replay can
+	// repeat it: the application itself does, when it reads its inputs again, and another one whose IdleClosesOf names it.
+	IdleClose time.Duration
+	// IdleClosesOf is the application whose idle closes are repeated, each at the offsets where it happened: for a replay
+	// of its inputs by the same topology under another name. The default is the application itself, if it has IdleClose.
+	IdleClosesOf string
 	// MaxUncommittedRecords and MaxUncommittedBytes (of outputs) bring a commit forward. The defaults are
 	// 200,000 and 64 MiB.
 	MaxUncommittedRecords, MaxUncommittedBytes int
@@ -155,6 +167,7 @@ func (c Config) validate() error {
 		{"MaxPollRecords", int64(c.MaxPollRecords)},
 		{"MaxQueuedRecords", int64(c.MaxQueuedRecords)},
 		{"MaxInputWait", int64(c.MaxInputWait)},
+		{"IdleClose", int64(c.IdleClose)},
 		{"MaxUncommittedRecords", int64(c.MaxUncommittedRecords)},
 		{"MaxUncommittedBytes", int64(c.MaxUncommittedBytes)},
 		{"MaxBufferedRecords", int64(c.MaxBufferedRecords)},
@@ -168,6 +181,9 @@ func (c Config) validate() error {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("stream: Config.%s is %d: want more than 0, or 0 for the default", f.name, f.value))
 		}
+	}
+	if c.IdleClose%time.Millisecond != 0 {
+		errs = append(errs, fmt.Errorf("stream: Config.IdleClose is %v: want a multiple of 1ms", c.IdleClose))
 	}
 	if c.Guarantee != ExactlyOnce && c.Guarantee != AtLeastOnce {
 		errs = append(errs, fmt.Errorf("stream: Config.Guarantee is %d: want ExactlyOnce or AtLeastOnce", c.Guarantee))
@@ -321,7 +337,7 @@ func (a *App) workerConfig(plan *topicPlan, globals *globals, backend state.Back
 			Address:  a.cfg.Address,
 			Instance: instance, Leave: a.cfg.Instance == "",
 			TransactionalID: transactionalID(a.topology.Name(), instance), TransactionTimeout: a.cfg.TransactionTimeout,
-			Manual: plan.changelogs, RecordLimits: plan.limits,
+			Manual: slices.Concat(plan.changelogs, []string{graph.IdleCloseTopic(a.topology.Name())}), RecordLimits: plan.limits,
 			Notes:              storeNotes(a.topology.program.Graph),
 			MaxBufferedRecords: a.cfg.MaxBufferedRecords, MaxBufferedBytes: a.cfg.MaxBufferedBytes,
 			SessionTimeout: a.cfg.SessionTimeout,
@@ -334,6 +350,13 @@ func (a *App) workerConfig(plan *topicPlan, globals *globals, backend state.Back
 		Standbys:        a.cfg.Standbys, AcceptableLag: a.cfg.AcceptableLag, MaxWarmups: a.cfg.MaxWarmups, ProbeInterval: a.cfg.ProbeInterval,
 		StopAtEnd: a.cfg.StopAtEnd, InputsDone: a.cfg.InputsDone,
 		Logger: a.cfg.Logger, Metrics: a.metrics,
+	}
+	cfg.IdleCloseTopic = graph.IdleCloseTopic(a.topology.Name())
+	switch {
+	case a.cfg.IdleClosesOf != "":
+		cfg.RepeatIdleCloses = graph.IdleCloseTopic(a.cfg.IdleClosesOf)
+	case a.cfg.IdleClose > 0:
+		cfg.RepeatIdleCloses = cfg.IdleCloseTopic
 	}
 	for _, sub := range a.topology.program.Graph.Subs {
 		cfg.Subs = append(cfg.Subs, worker.Sub{ID: sub.ID, Inputs: sub.Topics(), Stores: sub.Stores})
@@ -353,6 +376,10 @@ func transactionalID(app, instance string) string {
 func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (worker.Task, error) {
 	dead := newDeadLetters(a.topology.Name(), a.cfg.Logger)
 	return func(s worker.Setup) (worker.Task, error) {
+		var closes []task.IdleClose
+		for _, c := range s.IdleCloses {
+			closes = append(closes, task.IdleClose(c))
+		}
 		return task.New(task.Config{
 			ID: s.ID, Program: a.topology.program, State: s.State,
 			Output:  &output{sink: s.Sink, dead: dead},
@@ -362,6 +389,8 @@ func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (wor
 				Context: s.Background.Context, Go: s.Background.Go, Wake: s.Background.Wake, Calls: a.metrics,
 			},
 			MaxWait: a.cfg.MaxInputWait, MaxRecordBytes: plan.maxRecordBytes,
+			Now: time.Now(), IdleClose: a.cfg.IdleClose, IdleCloses: closes,
+			IdleCloseFunc: func(c task.IdleClose) (bool, error) { return s.NoteIdle(worker.IdleClose(c)) },
 		})
 	}
 }

@@ -311,6 +311,70 @@ func ExampleStream_ProcessWith() {
 	// 13:00:02 card-1 quiet
 }
 
+// A timer's own call may set it anew: card-1 is reminded every hour until it pays.
+func ExampleProcessor_OnTimer() {
+	reminders := state.NewTimers("reminders", serde.String)
+
+	paid := func(c *stream.Context[string, string], r stream.Record[string, Payment]) error {
+		return reminders.In(c).Set(r.Key, r.Time.Add(time.Hour))
+	}
+	remind := func(c *stream.Context[string, string], t state.Timer[string]) error {
+		if err := reminders.In(c).Set(t.Key, t.Time.Add(time.Hour)); err != nil {
+			return err
+		}
+		return c.Forward(t.Key, "please pay")
+	}
+
+	b := stream.NewBuilder("example")
+	b.From(Payments).FilterRecord(func(r stream.Record[string, Payment]) bool { return r.Key == "card-1" }).
+		ProcessWith("remind", stream.OnRecord(paid).OnTimer(reminders, remind)).To(Notes)
+
+	d := pipe(b)
+	d.Advance(noon.Add(150 * time.Minute))
+	for _, r := range d.Read(Notes) {
+		fmt.Println(r.Time.Format(time.TimeOnly), r.Key, r.Value)
+	}
+	// Output:
+	// 13:00:02 card-1 please pay
+	// 14:00:02 card-1 please pay
+}
+
+// By the wall clock, records or not: how many payments each card has made so far.
+func ExampleProcessor_PunctuateWallClock() {
+	paid := state.NewKeyValueStore("paid", serde.String, serde.Int64)
+
+	count := func(c *stream.Context[string, int64], r stream.Record[string, Payment]) error {
+		n, _, err := paid.In(c).Get(r.Key)
+		if err != nil {
+			return err
+		}
+		return paid.In(c).Put(r.Key, n+1)
+	}
+	report := func(c *stream.Context[string, int64], _ time.Time) error {
+		for e, err := range paid.In(c).All() {
+			if err != nil {
+				return err
+			}
+			if err := c.Forward(e.Key, e.Value); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+
+	b := stream.NewBuilder("example")
+	b.From(Payments).ProcessWith("tell", stream.OnRecord(count).PunctuateWallClock(10*time.Second, report), paid).To(Totals)
+
+	d := pipe(b)
+	d.AdvanceWallClock(10 * time.Second)
+	for _, r := range d.Read(Totals) {
+		fmt.Println(r.Key, r.Value)
+	}
+	// Output:
+	// card-1 2
+	// card-2 1
+}
+
 // A punctuation: how many cards have paid, every minute of stream time.
 func ExampleProcessor_Punctuate() {
 	cards := state.NewKeyValueStore("cards", serde.String, serde.Int64)

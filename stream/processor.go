@@ -13,6 +13,8 @@ import (
 //
 //	stream.OnRecord(remember).OnTimer(reminders, remind).Punctuate(time.Hour, report)
 //
+// All of these follow stream time; [Processor.PunctuateWallClock] follows the wall clock.
+//
 // It is immutable; the methods return another one.
 //
 // Between records. Before a record is processed, everything that is due at or before its event time happens, one thing
@@ -70,13 +72,32 @@ func (p Processor[K, V, K2, V2]) OnTimer[T any](timers state.Timers[T], f func(*
 // for time.Minute. If it passes several at a time, f is called once, with the last of them. every is at least a
 // millisecond.
 func (p Processor[K, V, K2, V2]) Punctuate(every time.Duration, f func(c *Context[K2, V2], at time.Time) error) Processor[K, V, K2, V2] {
-	d := due[K2, V2]{schedule: func(c *Context[K2, V2]) {
+	return p.punctuate(every, f, func(c *Context[K2, V2]) {
 		c.frame.OnPunctuation(c.node, every.Milliseconds(), func(at int64) {
 			t := time.UnixMilli(at).UTC()
 			c.between(t)
 			c.frame.Fail(f(c, t))
 		})
-	}}
+	})
+}
+
+// PunctuateWallClock has f called every so often by the wall clock, in each task, with the time; once, if several times
+// were missed. It counts from when the task was opened, and every is at least a millisecond.
+//
+// What f does is not in the input: a replay calls it at other places, so its results differ. Use it for what concerns the
+// outside, such as refreshing a list, and [Processor.Punctuate] for results. Stream time does not move, and it is what f's
+// Context has as RecordTime and what Forward sends along; 1970 if no record was seen.
+func (p Processor[K, V, K2, V2]) PunctuateWallClock(every time.Duration, f func(c *Context[K2, V2], at time.Time) error) Processor[K, V, K2, V2] {
+	return p.punctuate(every, f, func(c *Context[K2, V2]) {
+		c.frame.OnWallClock(c.node, every.Milliseconds(), func(at int64) {
+			c.between(c.StreamTime())
+			c.frame.Fail(f(c, time.UnixMilli(at).UTC()))
+		})
+	})
+}
+
+func (p Processor[K, V, K2, V2]) punctuate(every time.Duration, f func(*Context[K2, V2], time.Time) error, schedule func(*Context[K2, V2])) Processor[K, V, K2, V2] {
+	d := due[K2, V2]{schedule: schedule}
 	switch {
 	case f == nil:
 		d.mistake = errors.New("the function for the punctuation is nil")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/riffle-stream/riffle/state/changelog"
@@ -34,7 +36,7 @@ func (a *App) prepareTopics(ctx context.Context) (*topicPlan, error) {
 		return nil, err
 	}
 	defer admin.Close()
-	p := &planner{graph: a.topology.program.Graph, admin: admin}
+	p := &planner{graph: a.topology.program.Graph, admin: admin, idle: a.cfg.IdleClose > 0, repeat: a.cfg.IdleClosesOf}
 	if err := p.look(ctx); err != nil {
 		return nil, fmt.Errorf("stream: application %s: %w", a.topology.Name(), err)
 	}
@@ -58,15 +60,21 @@ func (a *App) prepareTopics(ctx context.Context) (*topicPlan, error) {
 type planner struct {
 	graph *graph.Topology
 	admin *client.Admin
-	found map[string]client.Topic
-	count map[string]int32 // partitions of each input topic, found or decided
+	idle  bool // idle closes are noted
+	// repeat is the application whose idle closes are repeated, if not its own.
+	repeat string
+	found  map[string]client.Topic
+	count  map[string]int32 // partitions of each input topic, found or decided
 }
 
 // look asks the cluster which of the topics exist.
 func (p *planner) look(ctx context.Context) (err error) {
 	names := append(p.graph.Sources(), p.graph.Sinks()...)
 	names = append(append(names, p.graph.Repartitions()...), p.graph.Globals()...)
-	names = append(names, graph.DeadLetterTopic(p.graph.Name), graph.TopologyTopic(p.graph.Name))
+	names = append(names, graph.DeadLetterTopic(p.graph.Name), graph.TopologyTopic(p.graph.Name), graph.IdleCloseTopic(p.graph.Name))
+	if p.repeat != "" {
+		names = append(names, graph.IdleCloseTopic(p.repeat))
+	}
 	for _, sub := range p.graph.Subs {
 		for _, s := range sub.Stores {
 			names = append(names, graph.ChangelogTopic(p.graph.Name, s.Name))
@@ -95,6 +103,7 @@ func (p *planner) plan(ctx context.Context) (*topicPlan, error) {
 			}
 		}
 	}
+	errs = append(errs, p.checkIdleCloses(plan))
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -105,6 +114,24 @@ func (p *planner) plan(ctx context.Context) (*topicPlan, error) {
 		return nil, err
 	}
 	return plan, p.limits(ctx, plan)
+}
+
+// most is the largest number of tasks of a sub-topology.
+func (p *topicPlan) most() int32 { return slices.Max(slices.Collect(maps.Values(p.tasks))) }
+
+// checkIdleCloses refuses what the notes of idle closes do not fit.
+func (p *planner) checkIdleCloses(plan *topicPlan) error {
+	topic := graph.IdleCloseTopic(p.graph.Name)
+	if t, ok := p.found[topic]; ok && p.idle && t.Partitions < plan.most() {
+		return fmt.Errorf("topic %s has %d partitions, but there are %d tasks: the number of partitions of an input has grown; give it as many",
+			topic, t.Partitions, plan.most())
+	}
+	if p.repeat != "" {
+		if topic := graph.IdleCloseTopic(p.repeat); p.found[topic].Partitions == 0 {
+			return fmt.Errorf("Config.IdleClosesOf names application %s, but topic %s does not exist: it has run without Config.IdleClose", p.repeat, topic)
+		}
+	}
+	return nil
 }
 
 // countInputs finds the number of partitions of every input: those of the sources are given, a repartition topic
@@ -220,6 +247,9 @@ func (p *planner) create(ctx context.Context, plan *topicPlan) error {
 			// as soon as they are written.
 			create(topic, plan.tasks[sub.ID], map[string]string{"retention.ms": "-1"})
 		}
+	}
+	if p.idle {
+		create(graph.IdleCloseTopic(p.graph.Name), plan.most(), map[string]string{"cleanup.policy": "delete", "retention.ms": "-1"})
 	}
 	create(graph.TopologyTopic(p.graph.Name), 1, map[string]string{"cleanup.policy": "compact"})
 	create(graph.DeadLetterTopic(p.graph.Name), 1, map[string]string{

@@ -10,8 +10,8 @@
 //	  - It is the application with one task per sub-topology. What is piped in is processed at once, to the
 //	    end: through repartition topics, and through topics that the topology both writes and reads.
 //	  - Records go through the serdes, both ways, as they would on a broker.
-//	  - Time is event time: the test says it with each record, and moves it without one by [Driver.Advance]. There is no
-//	    wall clock.
+//	  - Time is event time: the test says it with each record, and moves it without one by [Driver.Advance]. The
+//	    wall clock stands still unless [Driver.AdvanceWallClock] moves it.
 //	  - [Driver.Restart] drops everything but the stores and the topics, as a restart of the process does.
 //
 // A [Cluster] is for what crashes, rebalances and partitions do to it:

@@ -33,6 +33,7 @@ type Driver struct {
 	dead    []DeadLetter
 	calls   sync.WaitGroup
 	woken   chan struct{} // holds a token if a task that waited for calls may go on
+	now     time.Time     // by the wall clock
 }
 
 // topic is a topic of one partition.
@@ -65,6 +66,7 @@ type DeadLetter struct {
 func New(t TB, topology *stream.Topology) *Driver {
 	t.Helper()
 	d := &Driver{t: t, program: topology.Program(), backend: state.NewMemory(), topics: make(map[string]*topic), woken: make(chan struct{}, 1)}
+	d.now = time.UnixMilli(0).UTC()
 	d.globals = make(map[string]*task.Global)
 	for _, topic := range d.program.Graph.Globals() {
 		d.globals[topic] = task.NewGlobal()
@@ -100,7 +102,7 @@ func (d *Driver) start(sub *graph.SubTopology, offsets map[string]int64, at stat
 	}
 	r.task, err = task.New(task.Config{
 		ID: id, Program: d.program, State: r.state, Output: output{d}, Globals: d.globals,
-		Offsets: offsets, StreamTime: at.StreamTimeMillis, MaxWait: -1,
+		Offsets: offsets, StreamTime: at.StreamTimeMillis, MaxWait: -1, Now: d.now,
 		Background: task.Background{Context: context.Background(), Go: d.calls.Go, Wake: d.wake},
 	})
 	if err != nil {
@@ -175,6 +177,14 @@ func (d *Driver) Advance(to time.Time) {
 	}
 }
 
+// AdvanceWallClock moves the wall clock, which begins in 1970 and stands still otherwise, and has the topology do what is
+// due by it: each wall-clock punctuation once at most. Stream time stays where it is.
+func (d *Driver) AdvanceWallClock(by time.Duration) {
+	d.t.Helper()
+	d.now = d.now.Add(by)
+	d.run()
+}
+
 func notNil(b []byte) []byte {
 	if b == nil {
 		return []byte{}
@@ -198,7 +208,7 @@ func (d *Driver) run() {
 	for again := true; again; {
 		again = false
 		for _, r := range d.subs {
-			n, err := r.task.Run(1000, time.Time{})
+			n, err := r.task.Run(1000, d.now)
 			if err != nil {
 				d.t.Fatalf("%v", err)
 			}

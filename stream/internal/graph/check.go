@@ -243,6 +243,7 @@ func (c *check) internalTopics() {
 	}
 	reserve(DeadLetterTopic(c.app), "the dead letters")
 	reserve(TopologyTopic(c.app), "the text of the topology")
+	reserve(IdleCloseTopic(c.app), "the idle closes")
 	for _, n := range c.nodes {
 		if n.Repartitions() {
 			reserve(n.Topic, fmt.Sprintf("rekey %q", n.Name))

@@ -169,6 +169,9 @@ func ChangelogTopic(app, store string) string { return app + "-" + store + "-cha
 // TopologyTopic names the topic that holds the text of an application's topology.
 func TopologyTopic(app string) string { return app + "-topology" }
 
+// IdleCloseTopic names the topic in which the application notes that stream time went on without records.
+func IdleCloseTopic(app string) string { return app + "-idle-closes" }
+
 // DeadLetterTopic names the topic that holds the records an application could not process.
 func DeadLetterTopic(app string) string { return app + "-dead-letters" }
 

@@ -22,6 +22,9 @@
 // time. So where the task stands is always offsets, stores and stream time, and a restart between two steps goes on
 // with the next one.
 //
+// The wall clock comes with each Run, and decides nothing about records. What follows it is asked for: punctuations, and
+// stream time that goes on while no records come (Config.IdleClose), which is noted so that it can be repeated.
+//
 // Two kinds of failure are kept apart. What depends on the record (it does not decode, a user function returns an
 // error or panics, an output does not encode or is too large) makes a dead letter. What does not (a store fails,
 // the output cannot be written, a node asks for a store it did not name) stops the task: Run returns an Error, and

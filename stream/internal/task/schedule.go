@@ -4,18 +4,21 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream/internal/client"
 )
 
 // schedule is something that a node does between records, when stream time reaches it: a store of timers, the windows of
-// a store that close, or a punctuation.
+// a store that close, or a punctuation. A punctuation may follow the wall clock instead.
 type schedule struct {
 	node   int
 	fire   func(at int64, key, value []byte)
 	timers *timerQueue // nil for a punctuation
 	every  int64       // of a punctuation, in milliseconds
+	wall   bool        // of the wall clock
+	next   time.Time   // of the wall clock
 }
 
 // OnTimers has fire called for each timer of a store that is due. The key is the encoded one, valid during the call.
@@ -59,11 +62,15 @@ func (f *Frame) OnPunctuation(node int, every int64, fire func(at int64)) {
 
 // openSchedules takes over what the nodes asked for.
 func (t *Task) openSchedules() error {
-	t.due = t.frame.due
-	slices.SortStableFunc(t.due, func(a, b *schedule) int { return cmp.Compare(a.node, b.node) })
-	for _, s := range t.due {
-		if s.timers == nil && s.every <= 0 {
+	slices.SortStableFunc(t.frame.due, func(a, b *schedule) int { return cmp.Compare(a.node, b.node) })
+	for _, s := range t.frame.due {
+		switch {
+		case s.timers == nil && s.every <= 0:
 			return fmt.Errorf("node %q: nothing says when it is due", t.cfg.Program.Graph.Node(s.node).Name)
+		case s.wall:
+			t.clock.wall = append(t.clock.wall, s)
+		default:
+			t.due = append(t.due, s)
 		}
 	}
 	return nil
@@ -128,7 +135,11 @@ func (t *Task) fill(s *schedule) error {
 // do fires s. Like a record it takes effect as a whole, or not at all; a timer is gone in any case.
 func (t *Task) do(s *schedule, at int64) error {
 	f := &t.frame
-	f.begin(at)
+	if s.wall {
+		f.begin(f.streamTime)
+	} else {
+		f.begin(at)
+	}
 	f.Enter(s.node)
 	var key, value []byte
 	if s.timers != nil {

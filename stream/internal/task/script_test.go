@@ -20,9 +20,10 @@ import (
 
 // TestScripts drives a task whose records are little programs. Commands:
 //
-//	new [inputs=a,b] [stores=s] [timers=t] [every=MS] [offsets=a:3] [maxwait=DURATION] [limit=BYTES]
-//	    [broken=S]
-//	    Makes a task on empty stores. Its one node is called "node"; timers and punctuations call it.
+//	new [inputs=a,b] [stores=s] [timers=t] [every=MS] [wall=MS] [offsets=a:3] [maxwait=DURATION] [limit=BYTES]
+//	    [broken=S] [idle=DURATION] [busy]
+//	    Makes a task on empty stores. Its one node is called "node"; timers and punctuations call it. With idle
+//	    stream time goes on after that time without records, unless the cluster has more of the inputs (busy).
 //	due
 //	STATEMENT; ...
 //	    What the node does from now on when a timer or punctuation calls it.
@@ -33,6 +34,8 @@ import (
 //	    Has stream time move without a record.
 //	run [limit=N] [now=DURATION]
 //	    Prints what the node traced and what came out, then where the task stands.
+//	replay
+//	    Makes a task on empty stores that begins with the first records, and repeats the idle closes that were noted.
 //	restart
 //	    Commits, and makes a new task where the old one stood.
 //	store NAME
@@ -62,6 +65,8 @@ func TestScripts(t *testing.T) {
 				e.task.Advance(to)
 			case "restart":
 				e.restart()
+			case "replay":
+				e.replay()
 			case "store":
 				e.printStore(d.CmdArgs[0].Key)
 			default:
@@ -82,13 +87,19 @@ type env struct {
 	out     strings.Builder
 	broken  error // of Emit
 	due     string
+	idle    []IdleClose // that were noted
+	busy    bool
 }
 
 func (e *env) create(d *datadriven.TestData) {
 	inputs, stores, timers, offsets, maxWait := "a", "", "", "", "100ms"
-	var every int64
-	e.cfg = Config{Output: e}
+	var every, wall int64
+	idle := "0s"
+	e.cfg = Config{Output: e, Now: time.Unix(1000, 0), IdleCloseFunc: e.noteIdle}
+	e.idle, e.busy = nil, d.HasArg("busy")
 	d.MaybeScanArgs(e.t, "every", &every)
+	d.MaybeScanArgs(e.t, "wall", &wall)
+	d.MaybeScanArgs(e.t, "idle", &idle)
 	d.MaybeScanArgs(e.t, "limit", &e.cfg.MaxRecordBytes)
 	d.MaybeScanArgs(e.t, "maxwait", &maxWait)
 	for _, arg := range d.CmdArgs {
@@ -107,7 +118,10 @@ func (e *env) create(d *datadriven.TestData) {
 	if e.cfg.MaxWait, err = time.ParseDuration(maxWait); err != nil {
 		e.t.Fatal(err)
 	}
-	e.cfg.Program = program(e, strings.Split(inputs, ","), stores, timers, every)
+	if e.cfg.IdleClose, err = time.ParseDuration(idle); err != nil {
+		e.t.Fatal(err)
+	}
+	e.cfg.Program = program(e, strings.Split(inputs, ","), stores, timers, every, wall)
 	if topic, offset, ok := strings.Cut(offsets, ":"); ok {
 		n, err := strconv.ParseInt(offset, 10, 64)
 		if err != nil {
@@ -124,7 +138,7 @@ func (e *env) create(d *datadriven.TestData) {
 }
 
 // program is a topology of one node below all inputs.
-func program(e *env, inputs []string, stores, timers string, every int64) *Program {
+func program(e *env, inputs []string, stores, timers string, every, wall int64) *Program {
 	b := graph.NewBuilder("app")
 	var edges []graph.Edge
 	for _, topic := range inputs {
@@ -162,6 +176,9 @@ func program(e *env, inputs []string, stores, timers string, every int64) *Progr
 		}
 		if every > 0 {
 			f.OnPunctuation(node.ID, every, func(at int64) { called("punctuation", at) })
+		}
+		if wall > 0 {
+			f.OnWallClock(node.ID, wall, func(at int64) { called("wall-clock punctuation", at-1_000_000) })
 		}
 		return sources
 	}}
@@ -222,6 +239,22 @@ func (e *env) run(d *datadriven.TestData) {
 		fmt.Fprintf(&e.out, ", wakes at %v", wake.Sub(time.Unix(1000, 0)))
 	}
 	fmt.Fprintln(&e.out)
+}
+
+func (e *env) noteIdle(c IdleClose) (bool, error) {
+	if e.busy {
+		fmt.Fprintln(&e.out, "  not idle: the cluster has more")
+		return false, nil
+	}
+	fmt.Fprintf(&e.out, "  idle at %v: stream time %d\n", c.Offsets, c.StreamTime)
+	e.idle = append(e.idle, c)
+	return true, nil
+}
+
+func (e *env) replay() {
+	e.cfg.Offsets, e.cfg.StreamTime, e.cfg.IdleCloses, e.idle = nil, 0, e.idle, nil
+	e.backend = state.NewMemory()
+	e.open()
 }
 
 func (e *env) restart() {

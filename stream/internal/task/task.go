@@ -50,6 +50,17 @@ type Config struct {
 	// MaxRecordBytes is the largest output record or store entry; a larger one makes its input a dead letter.
 	// The default is 1,000,000 bytes, which leaves room for the batch around it under Kafka's default limit.
 	MaxRecordBytes int
+
+	// Now is the wall-clock time at which the task begins: what it does by the wall clock counts from there.
+	Now time.Time
+	// IdleClose is after how long without a record stream time goes on by itself, period by period, as far as something
+	// is due. The default is never. IdleCloseFunc is asked before, notes it in the log, and may refuse: then the task asks
+	// again a period later.
+	IdleClose     time.Duration
+	IdleCloseFunc func(IdleClose) (bool, error)
+	// IdleCloses are those that the log has of places at or behind Offsets, in order. They are done again; before the last
+	// one's place the task decides nothing by itself.
+	IdleCloses []IdleClose
 }
 
 func (c Config) withDefaults() Config {
@@ -67,6 +78,9 @@ func (c Config) validate() error {
 	if c.Program == nil || c.ID.SubTopology < 0 || c.ID.SubTopology >= len(c.Program.Graph.Subs) {
 		errs = append(errs, fmt.Errorf("no sub-topology %d", c.ID.SubTopology))
 	}
+	if c.IdleClose > 0 && c.IdleCloseFunc == nil {
+		errs = append(errs, errors.New("no function to note idle closes"))
+	}
 	if c.Output == nil {
 		errs = append(errs, errors.New("no output"))
 	}
@@ -79,8 +93,9 @@ type Task struct {
 	sub    *graph.SubTopology
 	frame  Frame
 	inputs []*input
-	aheads []*input     // those whose records are prepared before their turn
-	due    []*schedule  // what happens between records, in the order of the nodes
+	aheads []*input    // those whose records are prepared before their turn
+	due    []*schedule // what happens between records, in the order of the nodes
+	clock  clock
 	target int64        // stream time is to reach it without a record, in milliseconds
 	panics map[int]bool // nodes that panicked before
 	err    error        // why the task stopped
@@ -127,6 +142,7 @@ func New(cfg Config) (*Task, error) {
 			}
 		}
 	}
+	t.openClock()
 	return t, nil
 }
 
@@ -181,7 +197,7 @@ func (t *Task) Advance(to int64) { t.target = max(t.target, to) }
 
 // Run takes up to limit steps and returns how many it took; less than limit if there was nothing more to do. A step
 // processes a queued record, dead letters included, or does one thing that is due between records. now is the wall-clock
-// time, for MaxWait only. After an error the task has stopped: it returns the same error again.
+// time: for MaxWait, wall-clock punctuations and idle inputs. After an error the task has stopped: it returns the same error again.
 func (t *Task) Run(limit int, now time.Time) (int, error) {
 	for n := range limit {
 		if took, err := t.step(now); err != nil || !took {
@@ -191,9 +207,8 @@ func (t *Task) Run(limit int, now time.Time) (int, error) {
 	return limit, nil
 }
 
-// Wake returns when Run would go on although nothing was added: when the wait for a lagging input ends. It is false
-// if the task holds no records, or waits for nothing.
-func (t *Task) Wake() (time.Time, bool) {
+// waitEnds returns when the wait for a lagging input ends. It is false if the task holds no records, or waits for nothing.
+func (t *Task) waitEnds() (time.Time, bool) {
 	if t.Queued() == 0 {
 		return time.Time{}, false
 	}
@@ -224,20 +239,30 @@ func (t *Task) step(now time.Time) (took bool, err error) {
 		}
 		return err == nil, err
 	}
+	if took, err = t.doWall(now); took || err != nil {
+		return took, err
+	}
 	if len(t.aheads) > 0 {
 		t.prepareAhead()
 	}
 	first, took, err := t.first(now)
-	if first == nil {
+	switch {
+	case took || err != nil:
+		t.busy(now)
 		return took, err
-	}
-	if first.ahead != nil && !first.ahead.Ready() {
+	case t.repeatIdle(first):
+		return true, nil
+	case first == nil:
+		return t.closeIdle(now)
+	case first.ahead != nil && !first.ahead.Ready():
 		return false, nil
 	}
 	if took, err = t.doDue(first.eventTime); took || err != nil {
 		return took, err
 	}
-	return true, t.process(first)
+	err = t.process(first)
+	t.busy(now)
+	return true, err
 }
 
 // first returns the input that holds the record with the lowest event time: nil if nothing is held, or if an input is

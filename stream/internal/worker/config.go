@@ -32,6 +32,8 @@ type Task interface {
 	Late() int64
 	// Close ends what the task has under way: calls.
 	Close()
+	// Wake is when Run would go on although nothing was added; false if there is no such time.
+	Wake() (time.Time, bool)
 }
 
 // Setup is what a task is made of.
@@ -45,6 +47,10 @@ type Setup struct {
 	// below are in the state. Both are zero if there was none.
 	Offsets    map[string]int64
 	StreamTime int64
+	// IdleCloses are those that the log has of places at or behind Offsets. NoteIdle puts another one into the log, unless
+	// there is more to read.
+	IdleCloses []IdleClose
+	NoteIdle   func(IdleClose) (bool, error)
 	// Background is where the task has functions called that may take long. Wake lets the worker go on with the task.
 	Background Background
 }
@@ -93,6 +99,10 @@ type Config struct {
 	MaxUncommittedRecords, MaxUncommittedBytes int
 	// ShutdownTimeout bounds the last commit after the context has ended. The default is 30 s.
 	ShutdownTimeout time.Duration
+
+	// IdleCloseTopic is where idle closes are noted. It needs a partition for each task. RepeatIdleCloses is the topic from
+	// which they are read and done again; empty is none.
+	IdleCloseTopic, RepeatIdleCloses string
 
 	// Standbys is how many other instances keep a copy of each task's state. The default is 0.
 	Standbys int

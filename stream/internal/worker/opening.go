@@ -21,6 +21,7 @@ type opening struct {
 
 	// After done, if err is nil.
 	restored map[state.TaskID]standing
+	idle     map[state.TaskID][]IdleClose
 	settled  client.Offsets
 	err      error
 }
@@ -131,6 +132,9 @@ func (w *Worker) restoreTasks(ctx context.Context, o *opening) (err error) {
 	if o.restored, err = w.restore(ctx, o.tasks); err != nil {
 		return err
 	}
+	if o.idle, err = w.readIdleCloses(ctx, o.tasks, o.restored); err != nil {
+		return fmt.Errorf("worker: read idle closes: %w", err)
+	}
 	failpoint.Hit("restored")
 	return w.checkInputs(ctx, o.restored)
 }
@@ -233,7 +237,12 @@ func (w *Worker) makeTasks(o *opening, markers map[partition]int64) (err error) 
 		r.replays = nil
 		at := o.restored[id]
 		r.sink = &Sink{to: w.client.NewSink(), ctx: w.ctx}
-		if r.task, err = w.cfg.NewTask(Setup{ID: id, State: r.state, Sink: r.sink, Offsets: at.offsets, StreamTime: at.streamTime, Background: w.background()}); err != nil {
+		r.task, err = w.cfg.NewTask(Setup{
+			ID: id, State: r.state, Sink: r.sink, Offsets: at.offsets, StreamTime: at.streamTime,
+			IdleCloses: o.idle[id], NoteIdle: func(c IdleClose) (bool, error) { return w.noteIdle(r, c) },
+			Background: w.background(),
+		})
+		if err != nil {
 			return fmt.Errorf("worker: make task %s: %w", id, err)
 		}
 		r.streamTime = at.streamTime

@@ -287,16 +287,19 @@ func (w *Worker) round(ctx context.Context) (polled int, err error) {
 		case r.task.Queued() > 0:
 			w.pollTime = min(w.pollTime, waitPoll)
 		}
+		if wake, ok := r.task.Wake(); ok {
+			w.pollTime = min(w.pollTime, max(time.Until(wake), time.Millisecond))
+		}
 	}
 	return polled, err
 }
 
-// runTasks runs every task that has records, or may have timers that are due, up to Workers of them in parallel.
+// runTasks runs every task that has records, may have timers that are due, or is woken by the clock, up to Workers of them in parallel.
 func (w *Worker) runTasks() error {
 	now := time.Now()
 	var ready []*running
 	for _, r := range w.order {
-		if r.task.Queued() > 0 || r.full {
+		if wake, ok := r.task.Wake(); r.task.Queued() > 0 || r.full || ok && !wake.After(now) {
 			ready = append(ready, r)
 		}
 		r.full = false

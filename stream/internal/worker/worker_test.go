@@ -96,6 +96,7 @@ func (q *queueTask) Offsets() map[string]int64 { return q.next }
 func (q *queueTask) StreamTime() int64         { return 0 }
 func (q *queueTask) Late() int64               { return 0 }
 func (q *queueTask) Close()                    {}
+func (q *queueTask) Wake() (time.Time, bool)   { return time.Time{}, false }
 
 func batch(topic string, next int64, offsets ...int64) client.Batch {
 	b := client.Batch{Topic: topic, Next: next, End: next}
