@@ -3,6 +3,7 @@ package serde
 import (
 	"encoding/binary"
 	"fmt"
+	"unsafe"
 )
 
 // Serde turns values of type T into bytes and back. The zero Serde is not
@@ -18,6 +19,12 @@ type Serde[T any] struct {
 	// Decode reads a value from all of b. It must not keep or change b: the
 	// caller reuses it.
 	Decode func(b []byte) (T, error)
+	// Own is Decode of bytes that belong to the value from then on: it may keep
+	// them, and nobody changes them. It is optional. Records that are read are
+	// decoded with it from copies that lie in chunks of a KiB, so that small
+	// values need no allocation of their own; a value that is kept for long then
+	// keeps its neighbours in memory.
+	Own func(b []byte) (T, error)
 	// Err is why the serde cannot work, for example a type that Avro has no
 	// schema for. Encode and Decode then return it too.
 	Err error
@@ -53,6 +60,7 @@ var String = Serde[string]{
 	Name:   "string",
 	Encode: func(dst []byte, v string) ([]byte, error) { return append(dst, v...), nil },
 	Decode: func(b []byte) (string, error) { return string(b), nil },
+	Own:    func(b []byte) (string, error) { return unsafe.String(unsafe.SliceData(b), len(b)), nil },
 }
 
 // Bytes keeps bytes as they are. Decode copies.
@@ -60,6 +68,7 @@ var Bytes = Serde[[]byte]{
 	Name:   "bytes",
 	Encode: func(dst, v []byte) ([]byte, error) { return append(dst, v...), nil },
 	Decode: func(b []byte) ([]byte, error) { return append(make([]byte, 0, len(b)), b...), nil },
+	Own:    func(b []byte) ([]byte, error) { return b, nil },
 }
 
 // Int32 is four bytes, big-endian two's complement, as Kafka's

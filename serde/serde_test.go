@@ -90,6 +90,12 @@ func roundTrip[T any](t *testing.T, s serde.Serde[T], values ...T) {
 			t.Fatalf("%s: Encode(%v) = %q, %v", s.Name, v, b, err)
 		}
 		in := b[len("prefix"):]
+		if s.Own != nil {
+			own, err := s.Own(bytes.Clone(in))
+			if err != nil || !cmp.Equal(v, own) {
+				t.Errorf("%s: Own: %v (-want +got):\n%s", s.Name, err, cmp.Diff(v, own))
+			}
+		}
 		got, err := s.Decode(in)
 		for i := range in {
 			in[i] = 0xff // whoever kept the input shows now

@@ -17,6 +17,8 @@ var (
 // source is where bytes become a typed record.
 type source[K, V any] struct {
 	topic    Topic[K, V]
+	key      decoder[K]
+	value    decoder[V]
 	rec      rec[K, V] // decoded last
 	nilKey   bool      // K has nil
 	nullPass bool      // null values pass
@@ -29,7 +31,7 @@ type source[K, V any] struct {
 
 func newSource[K, V any](in *instance, t Topic[K, V], p *port[K, V]) *source[K, V] {
 	return &source[K, V]{
-		topic: t, nilKey: isNil[K]() != nil, nilValue: isNil[V]() != nil, nullPass: p.source.table,
+		topic: t, key: decoder[K]{serde: t.Key}, value: decoder[V]{serde: t.Value}, nilKey: isNil[K]() != nil, nilValue: isNil[V]() != nil, nullPass: p.source.table,
 		frame: in.frame, node: p.node.ID, out: p.open(in), ahead: newAhead(in, t, p),
 	}
 }
@@ -38,13 +40,13 @@ func (s *source[K, V]) Decode(in *client.Record, partition int32) (eventTime int
 	r := &s.rec
 	*r = rec[K, V]{nullKey: in.Key == nil && !s.nilKey}
 	if in.Key != nil {
-		if r.Key, err = s.topic.Key.Decode(in.Key); err != nil {
+		if r.Key, err = s.key.decode(in.Key); err != nil {
 			return 0, fmt.Errorf("key: %w", err)
 		}
 	}
 	switch {
 	case in.Value != nil:
-		if r.Value, err = s.topic.Value.Decode(in.Value); err != nil {
+		if r.Value, err = s.value.decode(in.Value); err != nil {
 			return 0, fmt.Errorf("value: %w", err)
 		}
 	case s.nilValue: // the zero value is null

@@ -96,8 +96,10 @@ func measure(b *testing.B, c contender, n int) {
 	settle(b)
 	c.start(b)
 	first := await(b, c, begun+int64(n)/10)
+	stop := profile(b)
 	from := read(b)
 	last := await(b, c, begun+int64(n))
 	report(b, from, read(b), last-first)
+	stop()
 	c.stop(b)
 }

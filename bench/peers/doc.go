@@ -24,5 +24,5 @@
 //
 // The command in ratios makes the tables of docs/performance.md of the output. The package is a module of its own so that
 // nobody who uses Riffle gets its peers as dependencies. RIFFLE_BENCH_DIR keeps the topics and the state of the larger cases from one
-// process to the next.
+// process to the next, RIFFLE_BENCH_PROFILES takes a CPU profile of each run.
 package peers

@@ -3,10 +3,13 @@ package peers
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime/debug"
 	"runtime/metrics"
+	"runtime/pprof"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -60,6 +63,22 @@ func procValue(b *testing.B, file string, value *regexp.Regexp) int64 {
 	n, err := strconv.ParseInt(string(m[1]), 10, 64)
 	check(b, err)
 	return n
+}
+
+// profile writes a CPU profile of what is measured to RIFFLE_BENCH_PROFILES, if that names a directory.
+func profile(b *testing.B) (stop func()) {
+	b.Helper()
+	dir := os.Getenv("RIFFLE_BENCH_PROFILES")
+	if dir == "" {
+		return func() {}
+	}
+	f, err := os.Create(filepath.Join(dir, strings.ReplaceAll(b.Name(), "/", ",")+".pprof"))
+	check(b, err)
+	check(b, pprof.StartCPUProfile(f))
+	return func() {
+		pprof.StopCPUProfile()
+		check(b, f.Close())
+	}
 }
 
 // settle gives back what earlier runs have left in memory, so that the peak is the next one's.

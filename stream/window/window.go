@@ -45,8 +45,22 @@ const boundsBytes = 16
 // KeySerde is the serde of a key in a window: the key's bytes, then the start and the end of the window in milliseconds
 // since 1970, 8 bytes each, big-endian. Keys of one length sort by key, then by window.
 func KeySerde[K any](key serde.Serde[K]) serde.Serde[Key[K]] {
-	return serde.Serde[Key[K]]{
-		Name: "window(" + key.Name + ")",
+	name := "window(" + key.Name + ")"
+	decode := func(part func([]byte) (K, error)) func([]byte) (Key[K], error) {
+		return func(b []byte) (k Key[K], err error) {
+			n := len(b) - boundsBytes
+			if n < 0 {
+				return k, &serde.Error{Serde: name, Op: "decode", Err: fmt.Errorf("%d bytes, want %d or more", len(b), boundsBytes)}
+			}
+			if k.Key, err = part(b[:n:n]); err != nil {
+				return k, err
+			}
+			k.Window = Millis(int64(binary.BigEndian.Uint64(b[n:])), int64(binary.BigEndian.Uint64(b[n+8:])))
+			return k, nil
+		}
+	}
+	s := serde.Serde[Key[K]]{
+		Name: name,
 		Err:  key.Err,
 		Encode: func(dst []byte, v Key[K]) ([]byte, error) {
 			start := len(dst)
@@ -57,18 +71,12 @@ func KeySerde[K any](key serde.Serde[K]) serde.Serde[Key[K]] {
 			dst = binary.BigEndian.AppendUint64(dst, uint64(v.Window.Start.UnixMilli()))
 			return binary.BigEndian.AppendUint64(dst, uint64(v.Window.End.UnixMilli())), nil
 		},
-		Decode: func(b []byte) (k Key[K], err error) {
-			n := len(b) - boundsBytes
-			if n < 0 {
-				return k, &serde.Error{Serde: "window(" + key.Name + ")", Op: "decode", Err: fmt.Errorf("%d bytes, want %d or more", len(b), boundsBytes)}
-			}
-			if k.Key, err = key.Decode(b[:n:n]); err != nil {
-				return k, err
-			}
-			k.Window = Millis(int64(binary.BigEndian.Uint64(b[n:])), int64(binary.BigEndian.Uint64(b[n+8:])))
-			return k, nil
-		},
+		Decode: decode(key.Decode),
 	}
+	if key.Own != nil {
+		s.Own = decode(key.Own)
+	}
+	return s
 }
 
 // Keys joins and parts keys in windows. W is Key[K]: a type of its own lets a step be typed by a store's Keys, where the

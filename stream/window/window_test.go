@@ -98,9 +98,17 @@ func TestKeySerde(t *testing.T) {
 		if err != nil || back != k {
 			t.Errorf("%v came back as %v, %v", k, back, err)
 		}
+		if own, err := s.Own(b[1:]); err != nil || own != k {
+			t.Errorf("%v came back as %v, %v, of its own bytes", k, own, err)
+		}
 	}
-	if _, err := s.Decode(make([]byte, 15)); err == nil {
-		t.Error("15 bytes decode")
+	for name, decode := range map[string]func([]byte) (window.Key[string], error){"Decode": s.Decode, "Own": s.Own} {
+		if _, err := decode(make([]byte, 15)); err == nil {
+			t.Errorf("%s: 15 bytes decode", name)
+		}
+	}
+	if window.KeySerde(serde.Int64).Own != nil {
+		t.Error("a key without Own has one with its window")
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 type Sink struct {
 	cl     *kgo.Client
 	limit  func(topic string) int
+	last   topicLimit   // of the last record: most go where the one before went
 	used   *atomic.Bool // of the transaction; nil outside one
 	failed atomic.Pointer[error]
 	done   func(*kgo.Record, error) // made once, so that a record costs no closure
@@ -35,6 +36,12 @@ type Sink struct {
 	headers slabs[kgo.RecordHeader]
 	bytes   slabs[byte]
 	sent    int
+}
+
+// topicLimit is the largest record that a topic takes.
+type topicLimit struct {
+	topic string
+	limit int
 }
 
 // NewSink returns an empty sink of this client. With transactions, Begin has been called before.
@@ -75,7 +82,10 @@ func (s *Sink) Send(ctx context.Context, o Output) (Receipt, error) {
 	if err := s.Err(); err != nil {
 		return Receipt{}, err
 	}
-	if n, limit := Size(o.Key, o.Value, o.Headers), s.limit(o.Topic); n > limit {
+	if s.last.topic != o.Topic {
+		s.last = topicLimit{o.Topic, s.limit(o.Topic)}
+	}
+	if n, limit := Size(o.Key, o.Value, o.Headers), s.last.limit; n > limit {
 		return Receipt{}, fmt.Errorf("%w: %d bytes of key, value and headers for topic %s, which takes %d; raise its max.message.bytes",
 			ErrRecordTooLarge, n, o.Topic, limit)
 	}

@@ -62,5 +62,5 @@ func (c *atLeastOnce) commit(ctx context.Context, tasks []*running, offsets clie
 		return err
 	}
 	failpoint.Hit("commit-ended")
-	return foldAll(tasks, markers)
+	return foldAll(c.cfg, tasks, markers)
 }

@@ -118,16 +118,13 @@ func sendMarkers(ctx context.Context, r *running, changed []*changelogStore, now
 }
 
 // foldAll moves the stores of all tasks that have changed.
-func foldAll(tasks []*running, markers [][]pendingMarker) error {
-	for i, r := range tasks {
+func foldAll(cfg *Config, tasks []*running, markers [][]pendingMarker) error {
+	return eachTask(cfg, tasks, func(i int, r *running) error {
 		if len(markers[i]) == 0 {
-			continue
+			return nil
 		}
-		if err := fold(r, markers[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+		return fold(r, markers[i])
+	})
 }
 
 // fold moves the stores to the commit that has just become durable.

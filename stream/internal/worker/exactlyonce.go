@@ -53,7 +53,7 @@ func (c *exactlyOnce) commit(ctx context.Context, tasks []*running, offsets clie
 		return err
 	}
 	failpoint.Hit("commit-ended")
-	if err := foldAll(tasks, markers); err != nil {
+	if err := foldAll(c.cfg, tasks, markers); err != nil {
 		return err
 	}
 	failpoint.Hit("commit-folded")
