@@ -9,7 +9,7 @@ RUN        ?= .
 REF        ?= main
 
 # The engine's peers are a module of their own, so that they are not dependencies of Riffle.
-in_modules = @for m in . bench/peers; do (cd $$m && echo "$(1) # in $$m" && $(1)) || exit 1; done
+in_modules = @for m in . bench/peers; do (cd $$m && echo "$$m: $(1)" && $(1)) || exit 1; done
 
 .DEFAULT_GOAL := help
 
