@@ -19,7 +19,8 @@ const quorumTopic = "__cluster_metadata"
 //   - v2: error messages, directory ids, and where the voters are
 //
 // The one node is the quorum: its leader, only voter, and always caught up. There is no
-// log of metadata here, so the offsets are 0; the epoch is 1.
+// log of metadata here: the offsets count the changes of the catalog, as if each had been
+// a record, and the epoch is 1.
 func handleDescribeQuorum(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.DescribeQuorumRequest)
 	resp := r.ResponseKind().(*kmsg.DescribeQuorumResponse)
@@ -43,7 +44,8 @@ func handleDescribeQuorum(b *Broker, _ context.Context, c *conn, req kmsg.Reques
 			now := time.Now().UnixMilli()
 			voter := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
 			voter.ReplicaID, voter.LastFetchTimestamp, voter.LastCaughtUpTimestamp = b.cfg.NodeID, now, now
-			sp.LeaderID, sp.LeaderEpoch, sp.HighWatermark = b.cfg.NodeID, 1, 0
+			voter.LogEndOffset = b.catalog.Changes()
+			sp.LeaderID, sp.LeaderEpoch, sp.HighWatermark = b.cfg.NodeID, 1, voter.LogEndOffset
 			sp.CurrentVoters = append(sp.CurrentVoters, voter)
 			st.Partitions = append(st.Partitions, sp)
 		}

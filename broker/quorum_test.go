@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +17,7 @@ func TestDescribeQuorum(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(...brokertest.Option) *raw) {
 		r := start()
 		r.create("orders", 1)
+		var before int64
 		broker := do[*kmsg.MetadataResponse](r, at(1, kmsg.NewPtrMetadataRequest())).Brokers[0]
 		for v := int16(0); v <= 2; v++ {
 			req := at(v, kmsg.NewPtrDescribeQuorumRequest())
@@ -27,10 +29,12 @@ func TestDescribeQuorum(t *testing.T) {
 			}
 			resp := do[*kmsg.DescribeQuorumResponse](r, req)
 			p := resp.Topics[0].Partitions[0]
-			if resp.ErrorCode != 0 || p.ErrorCode != 0 || p.LeaderID != 1 || p.LeaderEpoch != 1 || p.HighWatermark != 0 ||
+			if resp.ErrorCode != 0 || p.ErrorCode != 0 || p.LeaderID != 1 || p.LeaderEpoch != 1 || p.HighWatermark <= before || p.CurrentVoters[0].LogEndOffset != p.HighWatermark ||
 				len(p.CurrentVoters) != 1 || p.CurrentVoters[0].ReplicaID != 1 || len(p.Observers) != 0 {
 				t.Errorf("v%d: %+v", v, resp)
 			}
+			before = p.HighWatermark
+			r.create(fmt.Sprintf("another-%d", v), 1) // moves the log of metadata on
 			if v >= 1 && p.CurrentVoters[0].LastCaughtUpTimestamp <= 0 {
 				t.Errorf("v%d: the voter has never caught up", v)
 			}

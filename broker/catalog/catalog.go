@@ -76,6 +76,7 @@ type Catalog struct {
 type state struct {
 	clusterID      string
 	nextProducerID int64
+	changes        int64 // that made it what it is
 	byName         map[string]Topic
 	byID           map[[16]byte]Topic
 	partitions     int64 // of all topics
@@ -201,6 +202,9 @@ func (c *Catalog) Delete(name string) (Topic, error) {
 	}
 	return t, nil
 }
+
+// Changes is how often the catalog has changed. It never falls.
+func (c *Catalog) Changes() int64 { return c.current.Load().changes }
 
 // ReserveProducerIDs returns the first of count ids for idempotent producers that
 // nobody got before and nobody will, not even after a crash. Each call writes the

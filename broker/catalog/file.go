@@ -20,6 +20,7 @@ import (
 //	{
 //	  "clusterId": "2jwAUUIzRKC5xJzFdQ6X8w",
 //	  "nextProducerId": 1000,
+//	  "changes": 7,
 //	  "topics": [
 //	    {"name": "orders", "id": "pZg2E0hPQ6-QqHZ0v0sjJg", "partitions": 3, "configs": {"retention.ms": "-1"}}
 //	  ],
@@ -30,7 +31,7 @@ import (
 //
 // The checksum is of all after the first line. Ids are base64url without padding,
 // as Kafka writes them. Topics ascend by name, configs by name: equal catalogs
-// have equal bytes.
+// after as many changes have equal bytes.
 const (
 	fileName  = "catalog"
 	topicsDir = "topics"
@@ -60,13 +61,14 @@ type fileGroup struct {
 type fileBody struct {
 	ClusterID      string      `json:"clusterId"`
 	NextProducerID int64       `json:"nextProducerId"`
+	Changes        int64       `json:"changes,omitempty"`
 	Topics         []fileTopic `json:"topics"`
 	Groups         []fileGroup `json:"groups,omitempty"`
 }
 
 // encode returns the body of the file.
 func encode(s *state) ([]byte, error) {
-	body := fileBody{ClusterID: s.clusterID, NextProducerID: s.nextProducerID, Topics: []fileTopic{}}
+	body := fileBody{ClusterID: s.clusterID, NextProducerID: s.nextProducerID, Changes: s.changes, Topics: []fileTopic{}}
 	for _, t := range s.sorted() {
 		body.Topics = append(body.Topics, fileTopic{
 			Name: t.Name, ID: base64.RawURLEncoding.EncodeToString(t.ID[:]), Partitions: t.Partitions, Configs: t.Configs,
@@ -101,8 +103,11 @@ func decodeBody(text []byte) (*state, error) {
 	if body.NextProducerID < 0 {
 		return nil, fmt.Errorf("the next producer id is %d", body.NextProducerID)
 	}
+	if body.Changes < 0 {
+		return nil, fmt.Errorf("it was changed %d times", body.Changes)
+	}
 	s := newState(body.ClusterID)
-	s.nextProducerID = body.NextProducerID
+	s.nextProducerID, s.changes = body.NextProducerID, body.Changes
 	for _, t := range body.Topics {
 		id, err := decodeID(t.ID)
 		if err != nil {
@@ -166,8 +171,9 @@ func refuseOrphans(fsys vfs.FS) error {
 	return nil
 }
 
-// replace makes s durable.
+// replace makes s durable, as one more change.
 func (c *Catalog) replace(s *state) error {
+	s.changes++
 	body, err := encode(s)
 	if err != nil {
 		return err

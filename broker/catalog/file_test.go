@@ -25,7 +25,7 @@ func golden(t testing.TB) ([]byte, *state) {
 		t.Fatal(err)
 	}
 	s := newState("2jwAUUIzRKC5xJzFdQ6X8w")
-	s.nextProducerID = 1000
+	s.nextProducerID, s.changes = 1000, 2
 	s.add(Topic{Name: "__consumer_offsets", ID: [16]byte{1}, Partitions: 8, Configs: map[string]string{"cleanup.policy": "compact"}, Internal: true})
 	s.add(Topic{Name: "orders", ID: [16]byte{0xff, 15: 0xfe}, Partitions: 3, Configs: map[string]string{"retention.ms": "-1", "riffle.flush": "os"}})
 	s.add(Topic{Name: "payments", ID: [16]byte{3}, Partitions: 1})
@@ -114,6 +114,7 @@ func TestOpenRefusesStrangers(t *testing.T) {
 		{"version 0", "riffle-catalog 0 crc32c=00000000\n", "first line"},
 		{"no cluster id", sealed(`{"clusterId":"","nextProducerId":0,"topics":[]}`), "cluster id is empty"},
 		{"negative producer id", sealed(`{"clusterId":"c","nextProducerId":-1,"topics":[]}`), "next producer id is -1"},
+		{"negative changes", sealed(`{"clusterId":"c","nextProducerId":0,"changes":-1,"topics":[]}`), "changed -1 times"},
 		{"unknown member", sealed(`{"clusterId":"c","nextProducerId":0,"topics":[],"x":1}`), "unknown object member"},
 		{"short id", sealed(`{"clusterId":"c","nextProducerId":0,"topics":[{"name":"t","id":"AAAA","partitions":1}]}`), "16 bytes"},
 		{"bad name", sealed(`{"clusterId":"c","nextProducerId":0,"topics":[{"name":"../t","id":"AQAAAAAAAAAAAAAAAAAAAA","partitions":1}]}`), "invalid topic name"},

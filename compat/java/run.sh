@@ -68,6 +68,9 @@ check cluster-id 1 "$(timeout 60 "${jvm[@]}" org.apache.kafka.tools.ClusterTool 
 check cluster-endpoints "$seeds" "$(timeout 60 "${jvm[@]}" org.apache.kafka.tools.ClusterTool list-endpoints --bootstrap-server "$seeds" | awk '$1 == 1 {print $2 ":" $3}')"
 check features 2 "$(tool FeatureCommand describe | squeeze | sed -n 's/^Feature: transaction.version .*FinalizedVersionLevel: \([0-9]*\) .*/\1/p')"
 
+check quorum-status "1 1 0" "$(tool MetadataQuorumCommand describe --status | awk -F': *' '$1 == "LeaderId" || $1 == "LeaderEpoch" || $1 == "MaxFollowerLag" {print $2}' | squeeze | paste -sd' ')"
+check quorum-replication "0 Leader" "$(tool MetadataQuorumCommand describe --replication | squeeze | awk '$1 == 1 && $3 > 0 {print $4, $NF}')"
+
 # Verifiable clients.
 check verifiable-producer "1000 1000" "$(tool VerifiableProducer --topic "$topic" --max-messages 1000 --repeating-keys 10 |
 	sed -n 's/.*"tool_data".*"sent":\([0-9]*\),"acked":\([0-9]*\).*/\1 \2/p')"
@@ -100,6 +103,21 @@ check transactions-list "CompleteCommit" "$(tool TransactionsCommand list | awk 
 check transactions-describe "CompleteCommit" "$(tool TransactionsCommand describe --transactional-id "$topic-perf" | awk -v id="$topic-perf" 'index($0, id) {print $5}')"
 check transactions-producers 1 "$(tool TransactionsCommand describe-producers --topic "$topic" --partition 0 | grep -c 'None\s*$' | awk '{print ($1 > 0)}')"
 check transactions-hanging 1 "$(tool TransactionsCommand find-hanging --broker-id 1 | grep -c .)"
+# One whose producer is killed is aborted by hand.
+tool TopicCommand --create --topic "$topic-open" --partitions 1 >"$tmp/out"
+"${jvm[@]}" org.apache.kafka.tools.ProducerPerformance --bootstrap-server "$seeds" --topic "$topic-open" --num-records 100000 --record-size 100 --throughput 50 \
+	--transactional-id "$topic-open" --transaction-duration-ms 600000 --command-property transaction.timeout.ms=700000 >"$tmp/open" 2>&1 &
+open=$!
+for _ in $(seq 60); do
+	[ "$(tool GetOffsetShell --topic "$topic-open" | cut -d: -f3)" = 0 ] || break
+	sleep 0.2
+done
+kill -9 "$open"
+wait "$open" 2>"$tmp/err"
+started() { tool TransactionsCommand describe-producers --topic "$topic-open" --partition 0 | squeeze | awk 'NR == 2 {print $NF}'; }
+check transactions-open "0 Ongoing" "$(started) $(tool TransactionsCommand describe --transactional-id "$topic-open" | awk -v id="$topic-open" 'index($0, id) {print $5}')"
+tool TransactionsCommand abort --topic "$topic-open" --partition 0 --start-offset 0 >"$tmp/out" 2>&1
+check transactions-abort None "$(started)"
 tool TopicCommand --create --topic "$topic-copy-in" --partitions 1 >"$tmp/out"
 tool TopicCommand --create --topic "$topic-copy-out" --partitions 1 >"$tmp/out"
 tool VerifiableProducer --topic "$topic-copy-in" --max-messages 2000 >"$tmp/out"
