@@ -224,7 +224,8 @@ func (b *Broker) run() {
 	}
 }
 
-// retentionLoop deletes old segments from time to time.
+// retentionLoop deletes old segments from time to time, and lets go of buffers that
+// nobody needs any more.
 func (b *Broker) retentionLoop() {
 	tick := time.NewTicker(b.cfg.RetentionInterval)
 	defer tick.Stop()
@@ -234,6 +235,7 @@ func (b *Broker) retentionLoop() {
 			return
 		case now := <-tick.C:
 			b.retain(now)
+			b.buffers.age()
 		}
 	}
 }

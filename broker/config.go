@@ -77,8 +77,9 @@ type Config struct {
 	// 256 MiB without one.
 	MaxRequestMemoryBytes int64
 	// MaxIdleBufferBytes limits the buffers of requests and fetch responses, above 64 KiB
-	// each, that are kept for the next ones. While it is used, a buffer takes up to twice
-	// what its request holds of MaxRequestMemoryBytes. The default is 64 MiB.
+	// each, that are kept for the next ones; those that nobody has used for one or two
+	// RetentionIntervals are let go. While it is used, a buffer takes up to twice what its
+	// request holds of MaxRequestMemoryBytes. The default is half of that.
 	MaxIdleBufferBytes int64
 	// MaxDecodeMemoryBytes limits what the requests that are being handled take decoded,
 	// all of them together, beyond four times their size and 64 KiB each: long arrays of
@@ -190,7 +191,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxControlFrameBytes, 1<<20)
 	setDefault(&c.MaxRequestMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))
 	setDefault(&c.MaxFetchMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))
-	setDefault(&c.MaxIdleBufferBytes, 64<<20)
+	setDefault(&c.MaxIdleBufferBytes, c.MaxRequestMemoryBytes/2)
 	setDefault(&c.MaxDecodeMemoryBytes, 64<<20)
 	setDefault(&c.MaxFetchBytes, 55<<20)
 	setDefault(&c.MaxFetchSessions, 1000)

@@ -21,6 +21,7 @@ type bufferPool struct {
 		sync.Mutex
 		idle  [][]byte // large ones, the one put first comes first
 		bytes int64    // capacity of all of them
+		old   int      // how many of the first have been idle since the last age
 	}
 }
 
@@ -50,6 +51,9 @@ func (p *bufferPool) take(want, most int) []byte {
 func (p *bufferPool) removeLocked(i int) []byte {
 	b := p.mu.idle[i]
 	p.mu.idle = slices.Delete(p.mu.idle, i, i+1)
+	if i < p.mu.old {
+		p.mu.old--
+	}
 	p.mu.bytes -= int64(cap(b))
 	return b[:0]
 }
@@ -79,6 +83,16 @@ func (p *bufferPool) put(b []byte) {
 		p.mu.idle = append(p.mu.idle, b)
 		p.mu.bytes += size
 	}
+}
+
+// age lets go of the large buffers that nobody has taken since the last call.
+func (p *bufferPool) age() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.mu.old > 0 {
+		p.removeLocked(0)
+	}
+	p.mu.old = len(p.mu.idle)
 }
 
 // fetchFloor is what a fetch may read even if others use up the memory: a consumer

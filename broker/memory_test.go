@@ -49,6 +49,25 @@ func TestIdleBuffersAreLimited(t *testing.T) {
 	}
 }
 
+// A buffer that nobody takes from one call of age to the next is let go.
+func TestIdleBuffersAge(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	p := bufferPool{limit: 10 * mib}
+	p.put(make([]byte, 0, mib))
+	p.put(make([]byte, 0, 3*mib))
+	p.age()
+	p.put(p.take(mib, mib)) // in use meanwhile
+	p.age()
+	if len(p.mu.idle) != 1 || p.mu.bytes != mib {
+		t.Errorf("%d buffers of %d bytes are kept, want the one that was used", len(p.mu.idle), p.mu.bytes)
+	}
+	p.age()
+	if len(p.mu.idle) != 0 || p.mu.bytes != 0 {
+		t.Errorf("%d buffers of %d bytes are kept, want none", len(p.mu.idle), p.mu.bytes)
+	}
+}
+
 // A buffer that is taken fits.
 func TestBuffersFit(t *testing.T) {
 	t.Parallel()
