@@ -15,9 +15,9 @@ import (
 //
 //   - v1: flexible
 //
-// producer_byte_rate and consumer_byte_rate are enforced, so they are accepted, from
-// the next request of a client on. All others would be promises, and are refused:
-// request_percentage, controller_mutation_rate, and those of addresses.
+// producer_byte_rate, consumer_byte_rate and request_percentage are enforced, so they are
+// accepted, from the next request of a client on. All others would be promises, and are
+// refused: controller_mutation_rate, and those of addresses.
 func handleAlterClientQuotas(b *Broker, _ context.Context, c *conn, req kmsg.Request) (kmsg.Response, error) {
 	r := req.(*kmsg.AlterClientQuotasRequest)
 	resp := r.ResponseKind().(*kmsg.AlterClientQuotasResponse)
@@ -53,7 +53,7 @@ func (b *Broker) alterQuota(re *kmsg.AlterClientQuotasRequestEntry, validateOnly
 		k, known := quota.ParseKind(op.Key)
 		switch {
 		case !known:
-			return fmt.Errorf("%w: %.64q is not enforced here, %s and %s are", kerr.InvalidRequest, op.Key, quota.Produce, quota.Fetch)
+			return fmt.Errorf("%w: %.64q is not enforced here, %s, %s and %s are", kerr.InvalidRequest, op.Key, quota.Produce, quota.Fetch, quota.Request)
 		case seen[op.Key]:
 			return fmt.Errorf("%w: %s is set twice", kerr.InvalidRequest, op.Key)
 		case op.Remove:

@@ -60,6 +60,7 @@ type conn struct {
 	handshakeEnds time.Time // immutable: see Config.HandshakeTimeout
 
 	// The rest belongs to the goroutine of work.
+	working working
 	client  string // id that the request under way states
 	out     []byte // answers are encoded here
 	fetched int    // bytes of records in the last fetch response
@@ -83,7 +84,7 @@ func newConn(b *Broker, l *listener, nc net.Conn) *conn {
 	c.auth.required = l.sasl
 	c.auth.done.Store(!l.sasl && l.tls == nil)
 	c.identify(anonymous)
-	c.ctx, c.cancel = context.WithCancel(b.ctx)
+	c.ctx, c.cancel = context.WithCancel(context.WithValue(b.ctx, workingKey{}, &c.working))
 	return c
 }
 
@@ -224,9 +225,10 @@ func (r *timedReader) Read(p []byte) (int, error) {
 
 // reply is a handled request whose answer has not been written.
 type reply struct {
-	req   *request
-	resp  kmsg.Response
-	began time.Time
+	req    *request
+	resp   kmsg.Response
+	began  time.Time
+	worked time.Duration // by the handler, without what it waited
 }
 
 // settler is a response that is complete only when records are durable.
@@ -323,6 +325,7 @@ func (c *conn) handle(req *request) (r reply, err error) {
 		}
 	}()
 	r = reply{req: req, began: time.Now()}
+	c.working.waited = 0
 	if req.token {
 		r.resp, err = c.handleRawToken(req.frame)
 		return r, err
@@ -357,6 +360,7 @@ func (c *conn) handle(req *request) (r reply, err error) {
 	}
 	c.client = req.clientID
 	r.resp, err = a.handle(c.b, c.ctx, c, kreq)
+	r.worked = time.Since(r.began) - c.working.waited
 	return r, err
 }
 
@@ -369,6 +373,7 @@ func (c *conn) reserveDecoded(req kmsg.Request, excess int64) (int64, error) {
 	limit := c.b.cfg.MaxDecodeMemoryBytes
 	ctx, cancel := context.WithTimeout(c.ctx, c.b.cfg.FrameTimeout)
 	defer cancel()
+	defer pause(ctx)()
 	if excess > limit || c.b.decodeMemory.Acquire(ctx, excess) != nil {
 		return 0, fmt.Errorf("%w: %s v%d takes %d bytes decoded above its share, of %d that all requests have together",
 			errFrame, apiName(req.Key()), req.GetVersion(), excess, limit)

@@ -21,7 +21,7 @@ import (
 // one. Regular expressions are those of RE2, at most 1,024 bytes long. As in Kafka, one
 // matches the topics that the client whose heartbeat resolves it may describe, for all
 // members that have the same.
-func handleConsumerGroupHeartbeat(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleConsumerGroupHeartbeat(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.ConsumerGroupHeartbeatRequest)
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
 	resp.HeartbeatIntervalMillis = int32(b.groupConfig(b.catalog.GroupConfigs(req.Group)).heartbeatInterval.Milliseconds())
@@ -31,7 +31,7 @@ func handleConsumerGroupHeartbeat(b *Broker, _ context.Context, c *conn, kreq km
 	}
 	var reply consumer.Reply
 	if err == nil {
-		reply, err = b.groups.consumerHeartbeat(req.Group, r, clusterTopics{b.topics, func(name string) bool {
+		reply, err = b.groups.consumerHeartbeat(ctx, req.Group, r, clusterTopics{b.topics, func(name string) bool {
 			return c.may(acl.Describe, acl.Topic, name)
 		}})
 	}

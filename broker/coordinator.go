@@ -297,9 +297,9 @@ func (co *coordinator) perform(g *coordinated, eff group.Effects) unstored {
 }
 
 // settle waits until the record is durable and tells the group.
-func (co *coordinator) settle(g *coordinated, p unstored) {
+func (co *coordinator) settle(ctx context.Context, g *coordinated, p unstored) {
 	for p.seq != 0 {
-		err := g.log.wait(co.b.hardCtx, p.next)
+		err := g.log.wait(co.b.hard(ctx), p.next)
 		if err != nil {
 			co.logger.Error("broker: a group's change was not stored", "group", g.mu.ID(), "cause", err)
 		}
@@ -347,8 +347,9 @@ func (co *coordinator) await(ctx context.Context, id string, newMember bool, eve
 	g.mu.waiting[tok] = answer
 	pending := co.perform(g, event(g.mu.Group, tok))
 	co.unlock(g)
-	co.settle(g, pending)
+	co.settle(ctx, g, pending)
 
+	defer pause(ctx)()
 	select {
 	case r := <-answer:
 		return r, nil
@@ -396,7 +397,7 @@ func (co *coordinator) heartbeat(id, memberID, instanceID string, generation int
 }
 
 // leave handles LeaveGroup. It returns an error for each member, or one for all.
-func (co *coordinator) leave(id string, leaving []group.Leaving) ([]error, error) {
+func (co *coordinator) leave(ctx context.Context, id string, leaving []group.Leaving) ([]error, error) {
 	g, err := co.lock(id, false)
 	if err != nil {
 		return nil, unknownMemberIfNoGroup(err)
@@ -408,7 +409,7 @@ func (co *coordinator) leave(id string, leaving []group.Leaving) ([]error, error
 	errs, eff := g.mu.Leave(time.Now(), leaving)
 	pending := co.perform(g, eff)
 	co.unlock(g)
-	co.settle(g, pending)
+	co.settle(ctx, g, pending)
 	return errs, nil
 }
 

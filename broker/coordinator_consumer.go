@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"iter"
 	"slices"
 	"time"
@@ -11,7 +12,7 @@ import (
 
 // consumerHeartbeat handles ConsumerGroupHeartbeat, for a client to which some topics
 // are visible. It is answered when what the answer says is durable.
-func (co *coordinator) consumerHeartbeat(id string, r consumer.Request, visible clusterTopics) (consumer.Reply, error) {
+func (co *coordinator) consumerHeartbeat(ctx context.Context, id string, r consumer.Request, visible clusterTopics) (consumer.Reply, error) {
 	if err := r.Validate(); err != nil {
 		return consumer.Reply{}, err
 	}
@@ -25,7 +26,7 @@ func (co *coordinator) consumerHeartbeat(id string, r consumer.Request, visible 
 	if err != nil {
 		return consumer.Reply{}, err
 	}
-	if err := g.log.wait(co.b.hardCtx, next); err != nil {
+	if err := g.log.wait(co.b.hard(ctx), next); err != nil {
 		return consumer.Reply{}, co.notStored(id, err)
 	}
 	return reply, nil

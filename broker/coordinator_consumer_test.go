@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -26,7 +27,7 @@ func consumerJoin(id string) consumer.Request {
 
 // heartbeatOf sends the heartbeat of a client that may do everything.
 func heartbeatOf(b *Broker, id string, r consumer.Request) (consumer.Reply, error) {
-	return b.groups.consumerHeartbeat(id, r, clusterTopics{b.topics, func(string) bool { return true }})
+	return b.groups.consumerHeartbeat(context.Background(), id, r, clusterTopics{b.topics, func(string) bool { return true }})
 }
 
 // membersOf are the members of a group of consumers.
@@ -78,12 +79,12 @@ func TestConsumersWithFailingDisk(t *testing.T) {
 				}
 			}
 			if tt.mended { // a write that failed changed nothing
-				if err := b.groups.deleteGroup("g"); errorCode(err) != kerr.CoordinatorNotAvailable.Code {
+				if err := b.groups.deleteGroup(t.Context(), "g"); errorCode(err) != kerr.CoordinatorNotAvailable.Code {
 					t.Errorf("deleteGroup = %v, want COORDINATOR_NOT_AVAILABLE", err)
 				}
 				place := []offsetDeletion{{}}
 				place[0].Topic = "orders"
-				if err := b.groups.deleteOffsets("g", place); errorCode(err) != kerr.CoordinatorNotAvailable.Code {
+				if err := b.groups.deleteOffsets(t.Context(), "g", place); errorCode(err) != kerr.CoordinatorNotAvailable.Code {
 					t.Errorf("deleteOffsets = %v, want COORDINATOR_NOT_AVAILABLE", err)
 				}
 				if got := committedOne(t, b, "g", orders); got != 1 {

@@ -124,7 +124,7 @@ func playCoordinators(t *testing.T, b *Broker, orders *topic, told *promises, n 
 			}
 		}
 		offsets := []offsetCommit{{topic: orders, committed: group.Committed{Offset: int64(i), LeaderEpoch: -1}}}
-		if err := b.groups.commitInTransaction("tg", group.CommitRequest{Generation: -1}, p, offsets); err != nil || offsets[0].err != nil {
+		if err := b.groups.commitInTransaction(t.Context(), "tg", group.CommitRequest{Generation: -1}, p, offsets); err != nil || offsets[0].err != nil {
 			t.Fatal(err, offsets[0].err)
 		}
 		commit := i%3 > 0

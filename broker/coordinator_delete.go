@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -15,7 +16,7 @@ import (
 var errCommitting = fmt.Errorf("broker: %w: offsets are being committed", kerr.CoordinatorNotAvailable)
 
 // deleteGroup handles DeleteGroups for one group: with its offsets it is gone.
-func (co *coordinator) deleteGroup(id string) error {
+func (co *coordinator) deleteGroup(ctx context.Context, id string) error {
 	g, err := co.lock(id, false)
 	if err != nil {
 		return err
@@ -26,7 +27,7 @@ func (co *coordinator) deleteGroup(id string) error {
 		return err
 	}
 	co.logger.Info("broker: group deleted", "group", id)
-	return g.log.wait(co.b.hardCtx, next)
+	return g.log.wait(co.b.hard(ctx), next)
 }
 
 // remove forgets an empty group, once the tombstones are in the log, and returns the
@@ -60,7 +61,7 @@ type offsetDeletion struct {
 
 // deleteOffsets handles OffsetDelete. It fills in the result of each partition that has
 // none yet, and returns an error if none is deleted at all.
-func (co *coordinator) deleteOffsets(id string, deletions []offsetDeletion) error {
+func (co *coordinator) deleteOffsets(ctx context.Context, id string, deletions []offsetDeletion) error {
 	g, err := co.lock(id, false)
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func (co *coordinator) deleteOffsets(id string, deletions []offsetDeletion) erro
 	if err != nil || next == 0 {
 		return err
 	}
-	return g.log.wait(co.b.hardCtx, next)
+	return g.log.wait(co.b.hard(ctx), next)
 }
 
 // appendDeletions forgets offsets whose tombstones are in the log, and returns the

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -25,7 +26,7 @@ type offsetCommit struct {
 // commit handles OffsetCommit. It fills in the result of each offset that has none
 // yet, and returns an error if the group takes none at all. Offsets count, and are
 // acknowledged, when they are as durable as the topic __consumer_offsets is.
-func (co *coordinator) commit(id string, r group.CommitRequest, offsets []offsetCommit) error {
+func (co *coordinator) commit(ctx context.Context, id string, r group.CommitRequest, offsets []offsetCommit) error {
 	// A client without a group makes one by committing (a "simple consumer").
 	g, err := co.lock(id, r.Generation < 0)
 	if err != nil {
@@ -40,7 +41,7 @@ func (co *coordinator) commit(id string, r group.CommitRequest, offsets []offset
 	g.mu.committing++ // also keeps a new group
 	co.unlock(g)
 	if err == nil && next > 0 {
-		err = g.log.wait(co.b.hardCtx, next)
+		err = g.log.wait(co.b.hard(ctx), next)
 	}
 	co.applyOffsets(g, offsets, err == nil && next > 0)
 	if err != nil {

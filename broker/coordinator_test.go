@@ -40,7 +40,7 @@ func startOn(t testing.TB, cfg Config) (*Broker, *topic) {
 // commitOne commits an offset of partition 0 as a client without a membership.
 func commitOne(b *Broker, id string, t *topic, offset int64) error {
 	offsets := []offsetCommit{{topic: t, committed: group.Committed{Offset: offset, LeaderEpoch: -1}}}
-	return errors.Join(b.groups.commit(id, group.CommitRequest{Generation: -1}, offsets), offsets[0].err)
+	return errors.Join(b.groups.commit(context.Background(), id, group.CommitRequest{Generation: -1}, offsets), offsets[0].err)
 }
 
 // committedOne is the committed offset of partition 0, or -1.
@@ -73,8 +73,8 @@ func TestCoordinatorSaysItIsLoading(t *testing.T) {
 		"join":      func() error { _, err := co.join(t.Context(), "g", joinOf("m")); return err },
 		"sync":      func() error { _, err := co.sync(t.Context(), "g", group.SyncRequest{}); return err },
 		"heartbeat": func() error { return co.heartbeat("g", "m", "", 1) },
-		"leave":     func() error { _, err := co.leave("g", nil); return err },
-		"commit":    func() error { return co.commit("g", group.CommitRequest{Generation: -1}, nil) },
+		"leave":     func() error { _, err := co.leave(t.Context(), "g", nil); return err },
+		"commit":    func() error { return co.commit(t.Context(), "g", group.CommitRequest{Generation: -1}, nil) },
 		"view":      func() error { return co.view("g", nil) },
 		"list":      func() error { return co.forEach(nil) },
 	}
@@ -101,7 +101,7 @@ func TestMistakesLeaveNoGroup(t *testing.T) {
 		t.Errorf("join = %v", err)
 	}
 	offsets := []offsetCommit{{topic: orders, err: kerr.UnknownTopicOrPartition}}
-	if err := b.groups.commit("b", group.CommitRequest{Generation: -1}, offsets); err != nil {
+	if err := b.groups.commit(t.Context(), "b", group.CommitRequest{Generation: -1}, offsets); err != nil {
 		t.Errorf("commit = %v", err)
 	}
 	_ = b.groups.forEach(func(g *coordinated) { t.Errorf("group %q was left behind", g.mu.ID()) })
@@ -217,7 +217,7 @@ func TestCommitIsSplit(t *testing.T) {
 			committed: group.Committed{Offset: int64(i), Metadata: strings.Repeat("m", 4096)},
 		}
 	}
-	if err := b.groups.commit("g", group.CommitRequest{Generation: -1}, offsets); err != nil {
+	if err := b.groups.commit(t.Context(), "g", group.CommitRequest{Generation: -1}, offsets); err != nil {
 		t.Fatal(err)
 	}
 	for i, o := range offsets {

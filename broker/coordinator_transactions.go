@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -23,7 +24,7 @@ func (co *coordinator) offsetsPlace(id string) txn.Partition {
 // kept from ending. It fills in the result of each offset that has none yet, and
 // returns an error if the group takes none at all. The offsets wait for the marker of
 // the transaction.
-func (co *coordinator) commitInTransaction(id string, r group.CommitRequest, p txn.Producer, offsets []offsetCommit) error {
+func (co *coordinator) commitInTransaction(ctx context.Context, id string, r group.CommitRequest, p txn.Producer, offsets []offsetCommit) error {
 	g, err := co.lock(id, r.Generation < 0)
 	if err != nil {
 		return err
@@ -41,7 +42,7 @@ func (co *coordinator) commitInTransaction(id string, r group.CommitRequest, p t
 	}
 	co.unlock(g)
 	if err == nil && next > 0 {
-		err = g.log.wait(co.b.hardCtx, next)
+		err = g.log.wait(co.b.hard(ctx), next)
 	}
 	if err != nil {
 		co.logger.Error("broker: offsets of a transaction were not stored", "group", id, "cause", err)
@@ -98,7 +99,7 @@ func (co *coordinator) appendTransactional(log *partition, p txn.Producer, recor
 // endTransaction writes the marker of a transaction to a partition of
 // __consumer_offsets and applies the offsets that wait for it, or drops them, once it
 // is durable.
-func (co *coordinator) endTransaction(index int32, m producer.Marker) error {
+func (co *coordinator) endTransaction(ctx context.Context, index int32, m producer.Marker) error {
 	co.mu.Lock()
 	err := co.serving()
 	co.mu.Unlock()
@@ -115,7 +116,7 @@ func (co *coordinator) endTransaction(index int32, m producer.Marker) error {
 		return nil
 	}
 	if err == nil {
-		err = log.wait(co.b.hardCtx, a.NextOffset)
+		err = log.wait(co.b.hard(ctx), a.NextOffset)
 	}
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 // A group without members is deleted with all its offsets, also those that wait for
 // the end of a transaction. While a commit is on its way the answer is
 // COORDINATOR_NOT_AVAILABLE, which clients try again.
-func handleDeleteGroups(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleDeleteGroups(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DeleteGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
 	for _, id := range req.Groups {
@@ -29,7 +29,7 @@ func handleDeleteGroups(b *Broker, _ context.Context, c *conn, kreq kmsg.Request
 			err = c.authorize(acl.Delete, acl.Group, id)
 		}
 		if err == nil {
-			err = b.groups.deleteGroup(id)
+			err = b.groups.deleteGroup(ctx, id)
 		}
 		sg.ErrorCode, sg.ErrorMessage = b.metrics.failed(req.Key(), err), errorMessage(err)
 		resp.Groups = append(resp.Groups, sg)

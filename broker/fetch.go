@@ -258,9 +258,12 @@ func (f *fetch) await(ctx context.Context) {
 				return
 			}
 		}
+		resume := pause(ctx)
 		select {
 		case <-moved:
+			resume()
 		case <-timeout.C:
+			resume()
 			return
 		case <-ctx.Done():
 			return

@@ -17,7 +17,7 @@ import (
 //   - v3: many members, static ones by instance id; each has an error (KIP-345)
 //   - v4: flexible
 //   - v5: reason, which is logged (KIP-800)
-func handleLeaveGroup(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleLeaveGroup(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.LeaveGroupRequest)
 	resp := req.ResponseKind().(*kmsg.LeaveGroupResponse)
 	if req.Group == "" {
@@ -39,7 +39,7 @@ func handleLeaveGroup(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) 
 			b.cfg.Logger.Debug("broker: member leaves", "group", req.Group, "member", m.MemberID, "reason", *m.Reason)
 		}
 	}
-	errs, err := b.groups.leave(req.Group, leaving)
+	errs, err := b.groups.leave(ctx, req.Group, leaving)
 	if err != nil {
 		errs = make([]error, len(members))
 		for i := range errs {

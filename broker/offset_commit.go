@@ -26,7 +26,7 @@ import (
 //
 // It is answered when the offsets are as durable as __consumer_offsets is. The
 // number of a partition is checked, which Kafka does not do.
-func handleOffsetCommit(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleOffsetCommit(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.OffsetCommitRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 
@@ -43,7 +43,7 @@ func handleOffsetCommit(b *Broker, _ context.Context, c *conn, kreq kmsg.Request
 	}
 	err := c.authorize(acl.Read, acl.Group, req.Group)
 	if err == nil && !allFailed(offsets) {
-		err = b.groups.commit(req.Group, r, offsets)
+		err = b.groups.commit(ctx, req.Group, r, offsets)
 	}
 	if errors.Is(err, errNoGroup) && req.Version < 9 {
 		err = kerr.IllegalGeneration

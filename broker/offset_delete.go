@@ -14,7 +14,7 @@ import (
 // Offsets of topics that a member subscribes to stay (GROUP_SUBSCRIBED_TO_TOPIC). A
 // group with members that are not consumers keeps all (NON_EMPTY_GROUP). Deleting
 // what is not there is no error (KIP-496).
-func handleOffsetDelete(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleOffsetDelete(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.OffsetDeleteRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetDeleteResponse)
 	var deletions []offsetDeletion
@@ -26,7 +26,7 @@ func handleOffsetDelete(b *Broker, _ context.Context, c *conn, kreq kmsg.Request
 	}
 	err := c.authorize(acl.Delete, acl.Group, req.Group)
 	if err == nil {
-		err = b.groups.deleteOffsets(req.Group, deletions)
+		err = b.groups.deleteOffsets(ctx, req.Group, deletions)
 	}
 	if resp.ErrorCode = b.metrics.failed(req.Key(), err); err != nil {
 		return resp, nil

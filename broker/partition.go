@@ -94,6 +94,7 @@ func (p *partition) wait(ctx context.Context, next int64) error {
 	if p.topic().cfg.Flush == catalog.FlushOS {
 		return nil
 	}
+	defer pause(ctx)()
 	if err := p.flusher.Wait(ctx, p.log, next); err != nil {
 		return fmt.Errorf("broker: flush %s: %w", p, err)
 	}

@@ -17,34 +17,42 @@ const (
 	quotaOfClientID = "client-id"
 )
 
-// throttle counts what a request did against the client's quota. If that was too much
-// the client has to pause: the client is told, and its connection is not served until
-// then, so that one that does not listen gains nothing.
+// throttle counts what a request did against the client's quotas. If that was too much
+// the client has to pause, for the longest of what they say: the client is told, and its
+// connection is not served until then, so that one that does not listen gains nothing.
 func (c *conn) throttle(r reply, resp kmsg.Response) {
-	var (
-		kind  quota.Kind
-		bytes int
-	)
-	switch resp := resp.(type) {
-	case *produceResponse:
-		kind, bytes = quota.Produce, len(r.req.frame)
-	case *fetchResponse:
-		kind, bytes = quota.Fetch, resp.held
-	default:
-		return
-	}
-	share, limited := c.b.access.Quotas().Share(kind, c.auth.principal, r.req.clientID)
-	if !limited {
+	quotas := c.b.access.Quotas()
+	if quotas.Len() == 0 {
 		return
 	}
 	now := time.Now()
-	if pause := c.b.meter.count(share, bytes, now); pause > 0 {
-		c.b.metrics.throttled.WithLabelValues(kind.String()).Add(pause.Seconds())
-		c.mutedUntil = now.Add(pause)
-		if t, ok := resp.(kmsg.SetThrottleResponse); ok {
-			t.SetThrottle(int32((pause + time.Millisecond - 1) / time.Millisecond))
-		}
+	pause := c.count(quotas, quota.Request, quota.Work(r.worked), r, now)
+	switch resp := resp.(type) {
+	case *produceResponse:
+		pause = max(pause, c.count(quotas, quota.Produce, float64(len(r.req.frame)), r, now))
+	case *fetchResponse:
+		pause = max(pause, c.count(quotas, quota.Fetch, float64(resp.held), r, now))
 	}
+	if pause == 0 {
+		return
+	}
+	c.mutedUntil = now.Add(pause)
+	if t, ok := resp.(kmsg.SetThrottleResponse); ok {
+		t.SetThrottle(int32((pause + time.Millisecond - 1) / time.Millisecond))
+	}
+}
+
+// count takes an amount off the client's share and returns how long it has to pause.
+func (c *conn) count(quotas *quota.Table, kind quota.Kind, amount float64, r reply, now time.Time) time.Duration {
+	share, limited := quotas.Share(kind, c.auth.principal, r.req.clientID)
+	if !limited {
+		return 0
+	}
+	pause := c.b.meter.count(share, amount, now)
+	if pause > 0 {
+		c.b.metrics.throttled.WithLabelValues(kind.String()).Add(pause.Seconds())
+	}
+	return pause
 }
 
 // muted reports whether the client has to pause.
@@ -69,10 +77,10 @@ type meter struct {
 	meter *quota.Meter
 }
 
-func (m *meter) count(s quota.Share, bytes int, now time.Time) time.Duration {
+func (m *meter) count(s quota.Share, amount float64, now time.Time) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.meter.Count(s, bytes, now)
+	return m.meter.Count(s, amount, now)
 }
 
 // quotaPart is a name in a request, where null stands for the default.

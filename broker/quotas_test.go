@@ -164,7 +164,7 @@ func TestClientQuotas(t *testing.T) {
 		entity kadm.ClientQuotaEntity
 		op     kadm.AlterClientQuotaOp
 	}{
-		{entity(user(name("bob"))), kadm.AlterClientQuotaOp{Key: "request_percentage", Value: 10}},
+		{entity(user(name("bob"))), kadm.AlterClientQuotaOp{Key: "request_percentage", Value: -1}},
 		{entity(user(name("bob"))), kadm.AlterClientQuotaOp{Key: "controller_mutation_rate", Value: 10}},
 		{entity(user(name("bob"))), kadm.AlterClientQuotaOp{Key: "producer_byte_rate", Value: -1}},
 		{entity(user(name(""))), produce},

@@ -130,8 +130,10 @@ func (ts *transactions) lock(ctx context.Context, id string, create bool) (*tran
 		if err != nil {
 			return nil, err
 		}
+		resume := pause(ctx)
 		select {
 		case <-x.turn:
+			resume()
 		case <-ctx.Done():
 			return nil, kerr.CoordinatorNotAvailable
 		case <-ts.ctx.Done():
@@ -216,10 +218,10 @@ func (ts *transactions) unlock(x *transactional) {
 }
 
 // store makes next the state of the transactional id, in the log first.
-func (ts *transactions) store(x *transactional, next txn.Txn) error {
+func (ts *transactions) store(ctx context.Context, x *transactional, next txn.Txn) error {
 	end, err := ts.append(x, next)
 	if err == nil {
-		err = x.log.wait(ts.b.hardCtx, end)
+		err = x.log.wait(ts.b.hard(ctx), end)
 	}
 	if err != nil {
 		ts.logger.Error("broker: a transaction's change was not stored", "id", next.ID, "state", next.State.String(), "cause", err)
@@ -254,11 +256,11 @@ func (ts *transactions) init(ctx context.Context, id string, r txn.InitRequest) 
 	if !changed {
 		return next.Current(), err
 	}
-	if serr := ts.store(x, next); serr != nil {
+	if serr := ts.store(ctx, x, next); serr != nil {
 		return txn.Producer{}, serr
 	}
 	if next.Preparing() {
-		ts.finish(x) // the client comes again: the error says so
+		ts.finish(ctx, x) // the client comes again: the error says so
 	}
 	return next.Current(), err
 }
@@ -270,7 +272,7 @@ func (ts *transactions) add(ctx context.Context, id string, p txn.Producer, vers
 		return err
 	}
 	defer ts.unlock(x)
-	return ts.addTo(x, p, version, partitions)
+	return ts.addTo(ctx, x, p, version, partitions)
 }
 
 // verify reports, for each partition that a producer may not write to, why.
@@ -290,12 +292,12 @@ func (ts *transactions) verify(ctx context.Context, id string, p txn.Producer, p
 }
 
 // addTo is add for who holds the turn.
-func (ts *transactions) addTo(x *transactional, p txn.Producer, version txn.Version, partitions []txn.Partition) error {
+func (ts *transactions) addTo(ctx context.Context, x *transactional, p txn.Producer, version txn.Version, partitions []txn.Partition) error {
 	next, changed, err := x.txn.Add(time.Now(), p, version, partitions)
 	if err != nil || !changed {
 		return err
 	}
-	return ts.store(x, next)
+	return ts.store(ctx, x, next)
 }
 
 // end handles EndTxn. Once the outcome is stored it is final, and the client is told
@@ -311,10 +313,10 @@ func (ts *transactions) end(ctx context.Context, id string, p txn.Producer, comm
 		return txn.Producer{}, err
 	}
 	if changed {
-		if err := ts.store(x, next); err != nil {
+		if err := ts.store(ctx, x, next); err != nil {
 			return txn.Producer{}, err
 		}
-		ts.finish(x)
+		ts.finish(ctx, x)
 	}
 	current := x.txn.Current()
 	if next := x.txn.NextID; next != txn.NoID { // markers are outstanding
@@ -325,8 +327,8 @@ func (ts *transactions) end(ctx context.Context, id string, p txn.Producer, comm
 
 // finish writes the markers of a transaction whose outcome is decided. What fails is
 // tried again by run.
-func (ts *transactions) finish(x *transactional) {
-	if err := ts.writeMarkers(x.txn); err != nil {
+func (ts *transactions) finish(ctx context.Context, x *transactional) {
+	if err := ts.writeMarkers(ctx, x.txn); err != nil {
 		ts.logger.Error("broker: the end of a transaction is not written everywhere yet", "id", x.txn.ID, "state", x.txn.State.String(), "cause", err)
 		return
 	}
@@ -344,13 +346,13 @@ func (ts *transactions) finish(x *transactional) {
 }
 
 // writeMarkers returns when the markers of all partitions are durable.
-func (ts *transactions) writeMarkers(t txn.Txn) error {
+func (ts *transactions) writeMarkers(ctx context.Context, t txn.Txn) error {
 	m := t.Marker()
 	marker := producer.Marker{ID: m.ID, Epoch: m.Epoch, Commit: m.Commit, Raised: m.Raised}
 	var waits []func() error
 	var errs []error
 	for _, at := range t.Partitions {
-		wait, err := ts.b.writeMarker(at.Topic, at.Index, marker)
+		wait, err := ts.b.writeMarker(ctx, at.Topic, at.Index, marker)
 		if err != nil {
 			errs = append(errs, err)
 		} else if wait != nil {
@@ -366,9 +368,9 @@ func (ts *transactions) writeMarkers(t txn.Txn) error {
 // writeMarker appends a marker to a partition. wait returns when it is durable and,
 // where the partition holds offsets of groups, applied. A partition that is gone needs
 // no marker; nor does one where a newer producer with the same id has written.
-func (b *Broker) writeMarker(topic string, index int32, m producer.Marker) (wait func() error, err error) {
+func (b *Broker) writeMarker(ctx context.Context, topic string, index int32, m producer.Marker) (wait func() error, err error) {
 	if topic == offsetsTopic {
-		return func() error { return b.groups.endTransaction(index, m) }, nil
+		return func() error { return b.groups.endTransaction(ctx, index, m) }, nil
 	}
 	p, err := b.partition(topic, index)
 	if err != nil {
@@ -387,7 +389,7 @@ func (b *Broker) writeMarker(topic string, index int32, m producer.Marker) (wait
 	case err != nil:
 		return nil, err
 	}
-	return func() error { return p.wait(b.hardCtx, a.NextOffset) }, nil
+	return func() error { return p.wait(b.hard(ctx), a.NextOffset) }, nil
 }
 
 // run ends what takes too long, and tries again what failed. It sleeps as long as
@@ -428,16 +430,16 @@ func (ts *transactions) checkOne(id string, now time.Time) {
 	}
 	defer ts.unlock(x)
 	if x.txn.Preparing() {
-		ts.finish(x)
+		ts.finish(ts.ctx, x)
 		return
 	}
 	next, changed := x.txn.Tick(now, ts.cfg.IDExpiry)
-	if !changed || ts.store(x, next) != nil {
+	if !changed || ts.store(ts.ctx, x, next) != nil {
 		return
 	}
 	if next.Preparing() {
 		ts.logger.Info("broker: a transaction took too long and is aborted", "id", id, "timeout", next.Timeout)
-		ts.finish(x)
+		ts.finish(ts.ctx, x)
 	}
 }
 

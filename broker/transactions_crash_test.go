@@ -45,7 +45,7 @@ func openOne(t *testing.T, b *Broker, orders *topic, id string) txn.Producer {
 		}
 	}
 	offsets := []offsetCommit{{topic: orders, committed: group.Committed{Offset: 42, LeaderEpoch: -1}}}
-	if err := b.groups.commitInTransaction("g", group.CommitRequest{Generation: -1}, p, offsets); err != nil || offsets[0].err != nil {
+	if err := b.groups.commitInTransaction(t.Context(), "g", group.CommitRequest{Generation: -1}, p, offsets); err != nil || offsets[0].err != nil {
 		t.Fatal(err, offsets[0].err)
 	}
 	return p
@@ -63,12 +63,12 @@ func prepare(t *testing.T, b *Broker, id string, p txn.Producer, commit bool, ma
 	if err != nil || !changed {
 		t.Fatal(changed, err)
 	}
-	if err := b.txns.store(x, next); err != nil {
+	if err := b.txns.store(t.Context(), x, next); err != nil {
 		t.Fatal(err)
 	}
 	m := next.Marker()
 	for _, at := range next.Partitions[:markers] {
-		wait, err := b.writeMarker(at.Topic, at.Index, producer.Marker{ID: m.ID, Epoch: m.Epoch, Commit: m.Commit, Raised: m.Raised})
+		wait, err := b.writeMarker(t.Context(), at.Topic, at.Index, producer.Marker{ID: m.ID, Epoch: m.Epoch, Commit: m.Commit, Raised: m.Raised})
 		if err == nil {
 			err = wait()
 		}

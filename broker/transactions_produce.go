@@ -68,7 +68,7 @@ func (c *conn) openTransaction(ctx context.Context, r *kmsg.ProduceRequest) *pro
 		}
 	}
 	if len(partitions) > 0 {
-		held.err = held.translate(b.txns.addTo(x, producer, txn.TV2, partitions))
+		held.err = held.translate(b.txns.addTo(ctx, x, producer, txn.TV2, partitions))
 	}
 	return held
 }

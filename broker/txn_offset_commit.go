@@ -74,13 +74,13 @@ func (b *Broker) commitOffsetsInTransaction(ctx context.Context, req *kmsg.TxnOf
 		p := txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}
 		at := b.groups.offsetsPlace(req.Group)
 		if req.Version >= implicitAddOffsets {
-			err = b.txns.addTo(x, p, txn.TV2, []txn.Partition{at})
+			err = b.txns.addTo(ctx, x, p, txn.TV2, []txn.Partition{at})
 		} else {
 			err = x.txn.Verify(p, at)
 		}
 		if err == nil {
 			r := group.CommitRequest{MemberID: req.MemberID, InstanceID: orEmpty(req.InstanceID), Generation: req.Generation}
-			err = b.groups.commitInTransaction(req.Group, r, p, offsets)
+			err = b.groups.commitInTransaction(ctx, req.Group, r, p, offsets)
 		}
 	}
 	code := errorCode(err)

@@ -19,7 +19,7 @@ import (
 //
 // Our coordinator does not send it. An administrator ends a transaction by it whose
 // coordinator has forgotten it.
-func handleWriteTxnMarkers(b *Broker, _ context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
+func handleWriteTxnMarkers(b *Broker, ctx context.Context, c *conn, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.WriteTxnMarkersRequest)
 	resp := req.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
 	for _, rm := range req.Markers {
@@ -35,7 +35,7 @@ func handleWriteTxnMarkers(b *Broker, _ context.Context, c *conn, kreq kmsg.Requ
 			for _, index := range rt.Partitions {
 				sp := kmsg.NewWriteTxnMarkersResponseMarkerTopicPartition()
 				sp.Partition = index
-				sp.ErrorCode = b.metrics.failed(req.Key(), c.writeForeignMarker(rt.Topic, index, m))
+				sp.ErrorCode = b.metrics.failed(req.Key(), c.writeForeignMarker(ctx, rt.Topic, index, m))
 				st.Partitions = append(st.Partitions, sp)
 			}
 			sm.Topics = append(sm.Topics, st)
@@ -46,7 +46,7 @@ func handleWriteTxnMarkers(b *Broker, _ context.Context, c *conn, kreq kmsg.Requ
 }
 
 // writeForeignMarker writes a marker that is not our coordinator's: it may not fit.
-func (c *conn) writeForeignMarker(topic string, index int32, m producer.Marker) error {
+func (c *conn) writeForeignMarker(ctx context.Context, topic string, index int32, m producer.Marker) error {
 	b := c.b
 	if !c.may(acl.Alter, acl.Cluster, acl.ClusterName) {
 		if err := c.authorizeCluster(acl.ClusterAction); err != nil {
@@ -61,11 +61,11 @@ func (c *conn) writeForeignMarker(topic string, index int32, m producer.Marker) 
 		return fmt.Errorf("%w: marker of producer %d with epoch %d", producer.ErrInvalidProducerEpoch, m.ID, m.Epoch)
 	}
 	if topic == offsetsTopic {
-		return b.groups.endTransaction(index, m)
+		return b.groups.endTransaction(ctx, index, m)
 	}
 	a, err := p.appendMarker(m)
 	if err != nil {
 		return err
 	}
-	return p.wait(b.hardCtx, a.NextOffset)
+	return p.wait(b.hard(ctx), a.NextOffset)
 }

@@ -53,6 +53,7 @@ type fileQuota struct {
 	DefaultClientID bool    `json:"defaultClientId,omitempty"`
 	Produce         float64 `json:"producerByteRate,omitempty"`
 	Fetch           float64 `json:"consumerByteRate,omitempty"`
+	Request         float64 `json:"requestPercentage,omitempty"`
 }
 
 type fileBody struct {
@@ -79,7 +80,7 @@ func encode(st *state) ([]byte, error) {
 	for _, e := range st.quotas.Entities() {
 		l := st.quotas.Limits(e)
 		body.Quotas = append(body.Quotas, fileQuota{
-			e.User.Name, e.User.Default, e.ClientID.Name, e.ClientID.Default, l[quota.Produce], l[quota.Fetch],
+			e.User.Name, e.User.Default, e.ClientID.Name, e.ClientID.Default, l[quota.Produce], l[quota.Fetch], l[quota.Request],
 		})
 	}
 	text, err := json.Marshal(body, json.Deterministic(true), jsontext.WithIndent("  "))
@@ -135,7 +136,7 @@ func decode(text []byte) (*state, error) {
 	limits := map[quota.Entity]quota.Limits{}
 	for _, q := range body.Quotas {
 		e := quota.Entity{User: quota.Part{Name: q.User, Default: q.DefaultUser}, ClientID: quota.Part{Name: q.ClientID, Default: q.DefaultClientID}}
-		l := quota.Limits{quota.Produce: q.Produce, quota.Fetch: q.Fetch}
+		l := quota.Limits{quota.Produce: q.Produce, quota.Fetch: q.Fetch, quota.Request: q.Request}
 		if err := errors.Join(e.Validate(), l.Validate()); err != nil {
 			return nil, err
 		}

@@ -125,7 +125,7 @@ func TestQuotas(t *testing.T) {
 	mem := vfs.NewMem()
 	s := open(t, mem)
 	alice, others := quota.Entity{User: quota.Named("alice"), ClientID: quota.Default}, quota.Entity{ClientID: quota.Default}
-	limits := quota.Limits{quota.Produce: 1.5, quota.Fetch: 2}
+	limits := quota.Limits{quota.Produce: 1.5, quota.Fetch: 2, quota.Request: 0.5}
 	if err := errors.Join(s.SetQuota(alice, limits), s.SetQuota(others, limits)); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
-// Package quota decides how fast a client may produce and fetch, as Kafka does
-// (KIP-13, KIP-55, KIP-257).
+// Package quota decides how fast a client may produce and fetch, and how much of the
+// broker's time it may take, as Kafka does (KIP-13, KIP-55, KIP-124, KIP-257).
 //
-// A Table holds limits in bytes a second, each for an Entity: a user, a client id, a
+// A Table holds limits in bytes a second, or in percent of a thread's time, each for an Entity: a user, a client id, a
 // user with a client id, or the default of one of them. For a client the most
 // specific entity that has a limit counts; all clients that it covers by name share
 // it, and each that it covers by default has it for itself.

@@ -43,7 +43,8 @@ type shareKey struct {
 	entity Entity
 }
 
-// account is the bytes that a share has left; below zero it is in debt.
+// account is the bytes, or hundredths of a second, that a share has left; below zero it is
+// in debt.
 type account struct {
 	left float64
 	at   time.Time // when it was counted
@@ -54,8 +55,12 @@ func NewMeter(cfg MeterConfig) *Meter {
 	return &Meter{cfg: cfg.WithDefaults(), shares: map[shareKey]account{}}
 }
 
-// Count takes bytes off a share and returns how long the client has to pause.
-func (m *Meter) Count(s Share, bytes int, now time.Time) (pause time.Duration) {
+// Work is the amount of Request that time spent on requests is.
+func Work(d time.Duration) (amount float64) { return 100 * d.Seconds() }
+
+// Count takes an amount off a share, bytes or what Work says, and returns how long the
+// client has to pause.
+func (m *Meter) Count(s Share, amount float64, now time.Time) (pause time.Duration) {
 	key := shareKey{s.Kind, s.Entity}
 	a, known := m.shares[key]
 	if !known {
@@ -65,7 +70,7 @@ func (m *Meter) Count(s Share, bytes int, now time.Time) (pause time.Duration) {
 	if idle := now.Sub(a.at); idle > 0 {
 		a.left, a.at = min(a.left+s.Rate*idle.Seconds(), m.most(s.Rate)), now
 	}
-	a.left -= float64(bytes)
+	a.left -= amount
 	m.shares[key] = a
 	if a.left >= 0 {
 		return 0

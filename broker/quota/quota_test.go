@@ -77,7 +77,7 @@ func TestMeter(t *testing.T) {
 		{-time.Hour, 0, 5 * time.Second}, // a clock that goes back forgives nothing
 	} {
 		now = now.Add(step.after)
-		if got := m.Count(s, step.bytes, now); got.Round(time.Millisecond) != step.want {
+		if got := m.Count(s, float64(step.bytes), now); got.Round(time.Millisecond) != step.want {
 			t.Errorf("%v later, %d bytes: pause %v, want %v", step.after, step.bytes, got, step.want)
 		}
 	}
@@ -100,12 +100,25 @@ func TestMeterModel(t *testing.T) {
 		for range rapid.IntRange(2, 50).Draw(t, "requests") {
 			last = float64(rapid.IntRange(1, int(rate)+1).Draw(t, "bytes"))
 			sum += last
-			now = now.Add(m.Count(s, int(last), now) + time.Duration(rapid.IntRange(0, 10).Draw(t, "idle ms"))*time.Millisecond)
+			now = now.Add(m.Count(s, last, now) + time.Duration(rapid.IntRange(0, 10).Draw(t, "idle ms"))*time.Millisecond)
 		}
 		if most := rate*(now.Sub(start).Seconds()+1) + 1; sum > most+rate*1e-6*50 {
 			t.Fatalf("%v bytes in %v, at most %v are allowed", sum, now.Sub(start), most)
 		}
 	})
+}
+
+// A percent is a hundredth of a thread's time.
+func TestWork(t *testing.T) {
+	t.Parallel()
+	m, now := NewMeter(MeterConfig{Window: 2 * time.Second}), time.Unix(1000, 0)
+	s := Share{Request, 5, Entity{User: Named("alice")}}
+	if pause := m.Count(s, Work(100*time.Millisecond), now); pause != 0 {
+		t.Errorf("a tenth of a second, all that two seconds give: pause %v", pause)
+	}
+	if pause := m.Count(s, Work(100*time.Millisecond), now); pause != 2*time.Second {
+		t.Errorf("another tenth: pause %v, want 2s", pause)
+	}
 }
 
 // What is remembered has an end.
@@ -133,8 +146,8 @@ func TestValidate(t *testing.T) {
 	if k, ok := ParseKind("consumer_byte_rate"); !ok || k != Fetch {
 		t.Errorf("ParseKind = %v, %v", k, ok)
 	}
-	if _, ok := ParseKind("request_percentage"); ok {
-		t.Error("request_percentage is not enforced")
+	if _, ok := ParseKind("controller_mutation_rate"); ok {
+		t.Error("controller_mutation_rate is not enforced")
 	}
 	a := NewTable(map[Entity]Limits{{User: Default}: {Fetch: 1}, {User: Named("a")}: {}})
 	if diff := cmp.Diff([]Entity{{User: Default}}, a.Entities()); diff != "" {

@@ -13,14 +13,16 @@ import (
 type Kind int8
 
 // What can be limited: the bytes of produce requests, and of the records in fetch
-// responses.
+// responses, each per second; and the time that the broker works on requests of all
+// kinds, in percent of that of one thread.
 const (
 	Produce Kind = iota
 	Fetch
+	Request
 	kinds
 )
 
-var kindNames = [kinds]string{Produce: "producer_byte_rate", Fetch: "consumer_byte_rate"}
+var kindNames = [kinds]string{Produce: "producer_byte_rate", Fetch: "consumer_byte_rate", Request: "request_percentage"}
 
 // String is Kafka's name of the limit.
 func (k Kind) String() string { return kindNames[k] }
@@ -70,7 +72,7 @@ func (e Entity) compare(o Entity) int {
 	return cmp.Or(part(e.User, o.User), part(e.ClientID, o.ClientID))
 }
 
-// Limits are rates in bytes a second, by kind; 0 is none.
+// Limits are rates by kind, in bytes a second or percent; 0 is none.
 type Limits [kinds]float64
 
 // Validate says what is wrong with limits.
@@ -127,11 +129,11 @@ func (t *Table) With(e Entity, l Limits) *Table {
 	return NewTable(limits)
 }
 
-// Share is what a client's bytes are counted under: the limit that counts for it, and
+// Share is what a client does is counted under: the limit that counts for it, and
 // who shares it.
 type Share struct {
 	Kind   Kind
-	Rate   float64 // bytes a second
+	Rate   float64 // bytes a second, or percent
 	Entity Entity  // named parts only
 }
 
