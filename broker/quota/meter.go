@@ -9,7 +9,7 @@ type MeterConfig struct {
 	// Window is for how long a client may save up what it does not use
 	// (quota.window.num times quota.window.size.seconds). The default is 10 seconds.
 	Window time.Duration
-	// MaxPause limits one pause; a debt that is left goes on with the next request. The
+	// MaxPause limits one pause, which for request_percentage is a second at most; a debt that is left goes on with the next request. The
 	// default is 30 seconds.
 	MaxPause time.Duration
 	// MaxShares limits what is remembered. Beyond it something is forgotten, debt or
@@ -30,6 +30,10 @@ func (c MeterConfig) WithDefaults() MeterConfig {
 	}
 	return c
 }
+
+// maxRequestPause limits pauses for time spent on requests, as in Kafka (one
+// quota.window.size.seconds): heartbeats, which pay for it too, must not come too late.
+const maxRequestPause = time.Second
 
 // Meter counts what clients do.
 type Meter struct {
@@ -75,7 +79,11 @@ func (m *Meter) Count(s Share, amount float64, now time.Time) (pause time.Durati
 	if a.left >= 0 {
 		return 0
 	}
-	return time.Duration(min(-a.left/s.Rate, m.cfg.MaxPause.Seconds()) * float64(time.Second))
+	longest := m.cfg.MaxPause
+	if s.Kind == Request {
+		longest = min(longest, maxRequestPause)
+	}
+	return time.Duration(min(-a.left/s.Rate, longest.Seconds()) * float64(time.Second))
 }
 
 // most is what a share may save up.

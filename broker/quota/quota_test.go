@@ -116,8 +116,11 @@ func TestWork(t *testing.T) {
 	if pause := m.Count(s, Work(100*time.Millisecond), now); pause != 0 {
 		t.Errorf("a tenth of a second, all that two seconds give: pause %v", pause)
 	}
-	if pause := m.Count(s, Work(100*time.Millisecond), now); pause != 2*time.Second {
-		t.Errorf("another tenth: pause %v, want 2s", pause)
+	if pause := m.Count(s, Work(20*time.Millisecond), now); pause.Round(time.Microsecond) != 400*time.Millisecond {
+		t.Errorf("a fifth of that: pause %v, want 0.4s", pause)
+	}
+	if pause := m.Count(s, Work(time.Second), now); pause != time.Second {
+		t.Errorf("a second: pause %v, want one second, the longest", pause)
 	}
 }
 
