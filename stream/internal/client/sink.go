@@ -141,8 +141,11 @@ func (s *Sink) fail(topic string, err error) {
 
 // copy keeps the difference between null and empty.
 func (s *Sink) copy(b []byte) []byte {
-	if b == nil {
+	switch {
+	case b == nil:
 		return nil
+	case len(b) == 0:
+		return []byte{} // an empty part of no slab would be null
 	}
 	to := s.bytes.take(len(b))
 	copy(to, b)
