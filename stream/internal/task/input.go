@@ -30,13 +30,14 @@ type input struct {
 
 	heard      bool      // a batch was added
 	end        int64     // as last told
+	passed     int64     // offset behind the last batch: the ends of transactions take offsets, too
 	emptySince time.Time // when Run first found nothing here; zero while it holds records
 }
 
 // add queues the records of b that are new.
 func (in *input) add(b client.Batch) {
 	in.heard = true
-	in.end = max(in.end, b.End)
+	in.end, in.passed = max(in.end, b.End), max(in.passed, b.Next)
 	low := in.tail
 	if in.known {
 		low = max(low, in.next)
@@ -100,7 +101,7 @@ func (in *input) lags() bool {
 	if in.queued > 0 {
 		return false
 	}
-	return !in.heard || in.next < in.end
+	return !in.heard || max(in.next, in.passed) < in.end
 }
 
 // wait reports whether the other inputs have to wait for this one, which is empty. The wait begins with the first
