@@ -96,6 +96,17 @@ func (s Sessions[K, V]) Delete(k K, w window.Window) error {
 	return s.delete(k, w.End.UnixMilli(), w.Start.UnixMilli())
 }
 
+// PutNote sets the note beside a session of k, which has to be there, for the runtime; the note goes with the session. Note
+// returns it: a view, empty if there is none.
+func (s Sessions[K, V]) PutNote(k K, w window.Window, note []byte) error {
+	return s.putNote(k, w.End.UnixMilli(), w.Start.UnixMilli(), note)
+}
+
+// Note returns what PutNote has set.
+func (s Sessions[K, V]) Note(k K, w window.Window) ([]byte, error) {
+	return s.note(k, w.End.UnixMilli(), w.Start.UnixMilli())
+}
+
 // Find yields the sessions of k that hold any time of [from, to], in the order of time. The loop may put and delete, as
 // for [KeyValue.Range].
 func (s Sessions[K, V]) Find(k K, from, to time.Time) iter.Seq2[SessionEntry[K, V], error] {

@@ -98,6 +98,25 @@ func (s span[K, V]) indexKey(sc *Scratch, at, start int64) []byte {
 	return sc.other[n:]
 }
 
+// putNote sets the note beside an entry that is there.
+func (s span[K, V]) putNote(k K, at, start int64, note []byte) error {
+	sc, _, err := s.begin(k, at, start)
+	if err != nil || s.expired(at) {
+		return err
+	}
+	return s.wrap("note", s.store.Put(s.indexKey(sc, at, start), note))
+}
+
+// note returns the note beside an entry, a view.
+func (s span[K, V]) note(k K, at, start int64) ([]byte, error) {
+	sc, _, err := s.begin(k, at, start)
+	if err != nil {
+		return nil, err
+	}
+	note, _, err := s.store.Get(s.indexKey(sc, at, start))
+	return note, s.wrap("note", err)
+}
+
 func (s span[K, V]) delete(k K, at, start int64) error {
 	sc, key, err := s.begin(k, at, start)
 	if err != nil {

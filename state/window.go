@@ -13,10 +13,10 @@ import (
 
 // A window store holds two kinds of keys, a session store likewise:
 //
-//	0x00 start key                       nothing: the index by time
+//	0x00 start key                       nothing, or a note: the index by time
 //	0x01 length of key, key, start       value
 //
-//	0x00 end start key                   nothing: the index by time
+//	0x00 end start key                   nothing, or a note: the index by time
 //	0x01 length of key, key, end start   value
 //
 // Times are 8 bytes, big-endian, with the sign bit flipped; the length is a uvarint. So the windows of a key lie side
@@ -157,6 +157,13 @@ func (s Windows[K, V]) Update(k K, start time.Time, f func(v V, found bool) (V, 
 func (s Windows[K, V]) Delete(k K, start time.Time) error {
 	at := start.UnixMilli()
 	return s.delete(k, at, at)
+}
+
+// PutNote sets the note beside the window of k that begins at start, for the runtime. The window has to be there; the note
+// goes with it.
+func (s Windows[K, V]) PutNote(k K, start time.Time, note []byte) error {
+	at := start.UnixMilli()
+	return s.putNote(k, at, at, note)
 }
 
 // Fetch yields the windows of k whose starts lie in [from, to), in the order of time. The loop may put and delete, as

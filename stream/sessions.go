@@ -86,6 +86,7 @@ func (w SessionWindowed[K, V]) aggregate[A, W any](op string, store SessionStore
 			frame: in.frame, node: out.port.node.ID, w: w.w, sessions: store.In(storeContext{in.frame}),
 			add: add, merge: merge, join: keys.Join, again: mutable(reflect.TypeFor[A]()),
 			null: newNulls[K, V](), late: newLateRecords(in, out.late), next: out.port.open(in),
+			trace: traceNotes{used: len(out.closed.consumers) > 0},
 		}
 		return a.handle
 	})
@@ -104,6 +105,7 @@ type sessionAggregate[K, V, A, W any] struct {
 	again    bool // the functions can change an old row in place: the change gets one of its own
 	null     nulls[K, V]
 	late     *lateRecords[K, V]
+	trace    traceNotes
 	next     handler[W, Change[A]]
 	own      rec[W, Change[A]]
 
@@ -180,6 +182,10 @@ func (a *sessionAggregate[K, V, A, W]) merged(key K) (row A, err error) {
 // replace puts a session in the place of those that were found, and sends the changes.
 func (a *sessionAggregate[K, V, A, W]) replace(r *rec[K, V], w window.Window, row A) error {
 	f := a.frame
+	note, err := a.note(r)
+	if err != nil {
+		return f.Fail(err)
+	}
 	old := Optional[A]{}
 	for _, e := range a.found {
 		if e.Window == w {
@@ -196,7 +202,27 @@ func (a *sessionAggregate[K, V, A, W]) replace(r *rec[K, V], w window.Window, ro
 	if err := a.sessions.Put(r.Key, w, row); err != nil {
 		return f.Fail(err)
 	}
+	if len(note) > 0 {
+		if err := a.sessions.PutNote(r.Key, w, note); err != nil {
+			return f.Fail(err)
+		}
+	}
 	return a.send(r, w, Change[A]{old, some(row)})
+}
+
+// note returns the note for the session that a record makes of those that were found: its own or, if it belongs to no
+// trace, that of the last of them that has one.
+func (a *sessionAggregate[K, V, A, W]) note(r *rec[K, V]) ([]byte, error) {
+	note := a.trace.of(r.Headers)
+	for i := len(a.found) - 1; i >= 0 && len(note) == 0 && a.trace.used; i-- {
+		have, err := a.sessions.Note(r.Key, a.found[i].Window)
+		if err != nil {
+			return nil, err
+		}
+		a.trace.bytes = append(a.trace.bytes[:0], have...)
+		note = a.trace.bytes
+	}
+	return note, nil
 }
 
 func (a *sessionAggregate[K, V, A, W]) send(r *rec[K, V], w window.Window, c Change[A]) error {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"time"
@@ -82,7 +83,7 @@ func (w SlidingWindowed[K, V]) aggregate[A, W any](op string, store WindowStore[
 			points: newPoints(in, w.w, store, merge),
 			null:   newNulls[K, V](), late: newLateRecords(in, out.late), next: out.port.open(in),
 		}
-		if len(out.closed.consumers) > 0 {
+		if a.trace.used = len(out.closed.consumers) > 0; a.trace.used {
 			a.sendClosed(in, out, store)
 		}
 		return a.handle
@@ -100,6 +101,7 @@ type slidingAggregate[K, V, A, W any] struct {
 	points *points[K, A]
 	null   nulls[K, V]
 	late   *lateRecords[K, V]
+	trace  traceNotes
 	next   handler[W, Change[A]]
 	own    rec[W, Change[A]]
 	old    []A // of the windows that the present record changes
@@ -135,6 +137,11 @@ func (a *slidingAggregate[K, V, A, W]) handle(r *rec[K, V]) error {
 	}
 	if err := p.update(r.Key, at, func(row A, found bool) (A, error) { return a.add(row, found, r.Value), nil }); err != nil {
 		return f.Fail(err)
+	}
+	if note := a.trace.of(r.Headers); len(note) > 0 {
+		if err := p.windows.PutNote(r.Key, time.UnixMilli(at), note); err != nil {
+			return f.Fail(err)
+		}
 	}
 	old := 0
 	for _, end := range p.from(at) {
@@ -180,9 +187,10 @@ func (a *slidingAggregate[K, V, A, W]) sendClosed(in *instance, t WindowTable[K,
 	f, next := in.frame, t.closed.open(in)
 	own := new(rec[W, A])
 	p := a.points
-	f.OnClosed(a.node, store.Spec(), a.w.Lateness+1, func(at int64, key, value []byte) {
+	f.OnClosed(a.node, store.Spec(), a.w.Lateness+1, func(at int64, key, value, note []byte) {
 		k, _, err := store.Decode(key, value)
-		if err == nil {
+		headers, noteErr := tracedHeaders(note)
+		if err = cmp.Or(err, noteErr); err == nil {
 			err = p.read(k, at-a.w.Reach()+1, at+1)
 		}
 		for _, width := range a.w.Widths {
@@ -194,7 +202,7 @@ func (a *slidingAggregate[K, V, A, W]) sendClosed(in *instance, t WindowTable[K,
 				return
 			}
 			w := a.w.Until(at, width)
-			own.Record = Record[W, A]{Key: a.join(k, w), Value: p.fold(at-width+1, at+1), Time: lastOf(w)}
+			own.Record = Record[W, A]{Key: a.join(k, w), Value: p.fold(at-width+1, at+1), Time: lastOf(w), Headers: headers}
 			if next(own) != nil {
 				return // the frame has the error
 			}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"math"
 	"reflect"
 	"time"
@@ -106,9 +107,11 @@ func (w Windowed[K, V]) aggregate[A, W any](op string, store WindowStore[K, A, W
 // reached its end plus the grace, before the record that brings it there. Windows close in the order of time, those of one
 // time in the order of their encoded keys.
 //
-// A value is sent with the last millisecond of its window as its time, and without headers. Nothing is held in memory for it: the
+// A value is sent with the last millisecond of its window as its time. Of headers it has the trace context (traceparent and
+// tracestate) of the last record that counted in the window and had one: of a sliding window the record that it ends with. Nothing is held in memory for it: the
 // values lie in the store until they are sent, and after that as long as the store keeps them. Stream time is the
-// task's, so a window closes with the records of any key of its partition, and not without any.
+// task's, so a window closes with the records of any key of its partition, and not without any, unless Config.IdleClose
+// says so.
 func (t WindowTable[K, V, A, W]) OnClose() Stream[W, A] {
 	if t.never {
 		t.b.mistake("%s %q: unlimited windows never close: use Stream", t.port.node.Op, t.port.node.Name)
@@ -181,13 +184,14 @@ func windowTable[K, V, A, W any](s Stream[K, V], w windowStep, store state.Defin
 func sendClosed[K, V, A, W any](in *instance, t WindowTable[K, V, A, W], store state.Spec, after int64, decode func(at int64, key, value []byte) (W, window.Window, A, error)) {
 	f, next := in.frame, t.closed.open(in)
 	own := new(rec[W, A])
-	f.OnClosed(t.port.node.ID, store, after, func(at int64, key, value []byte) {
+	f.OnClosed(t.port.node.ID, store, after, func(at int64, key, value, note []byte) {
 		k, w, v, err := decode(at, key, value)
-		if err != nil {
+		headers, noteErr := tracedHeaders(note)
+		if err = cmp.Or(err, noteErr); err != nil {
 			f.Fail(err)
 			return
 		}
-		own.Record = Record[W, A]{Key: k, Value: v, Time: lastOf(w)}
+		own.Record = Record[W, A]{Key: k, Value: v, Time: lastOf(w), Headers: headers}
 		_ = next(own) // the frame has the error
 	})
 }
@@ -203,9 +207,11 @@ type windowAggregate[K, V, A, W any] struct {
 	again   bool // add can change the old row in place: the change gets one of its own
 	null    nulls[K, V]
 	late    *lateRecords[K, V]
+	trace   traceNotes
 	next    handler[W, Change[A]]
 	own     rec[W, Change[A]]
 
+	note   []byte                   // of the present record
 	value  V                        // of the present record
 	update func(A, bool) (A, error) // of a window with it
 }
@@ -214,6 +220,7 @@ func newWindowAggregate[K, V, A, W any](in *instance, w window.Time, t WindowTab
 	a := &windowAggregate[K, V, A, W]{
 		frame: in.frame, node: t.port.node.ID, w: w, windows: store.In(storeContext{in.frame}), add: add, join: store.Keys().Join,
 		again: mutable(reflect.TypeFor[A]()), null: newNulls[K, V](), late: newLateRecords(in, t.late), next: t.port.open(in),
+		trace: traceNotes{used: len(t.closed.consumers) > 0},
 	}
 	a.update = func(row A, found bool) (A, error) {
 		if !a.again {
@@ -230,7 +237,7 @@ func (a *windowAggregate[K, V, A, W]) handle(r *rec[K, V]) error {
 	if err := a.null.aggregable(r); err != nil {
 		return f.Fail(err)
 	}
-	a.value = r.Value
+	a.value, a.note = r.Value, a.trace.of(r.Headers)
 	first, last := a.w.Starts(r.Time.UnixMilli())
 	open := first // start of the first window that is not closed
 	if closed := f.StreamTime() - a.w.ClosesAfter(); closed >= first {
@@ -262,6 +269,11 @@ func (a *windowAggregate[K, V, A, W]) window(r *rec[K, V], start int64) error {
 	v, err := a.windows.Update(r.Key, at, a.update)
 	if err != nil {
 		return a.frame.Fail(err)
+	}
+	if len(a.note) > 0 {
+		if err := a.windows.PutNote(r.Key, at, a.note); err != nil {
+			return a.frame.Fail(err)
+		}
 	}
 	c.New = some(v)
 	passOn(&a.own, r)

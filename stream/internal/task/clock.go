@@ -27,7 +27,7 @@ type IdleClose struct {
 // OnWallClock has fire called every so many milliseconds of the wall clock, with the time in milliseconds; once, if
 // several were missed. Stream time stays where it is. Call it while the program opens.
 func (f *Frame) OnWallClock(node int, every int64, fire func(at int64)) {
-	f.due = append(f.due, &schedule{node: node, wall: true, every: every, fire: func(at int64, _, _ []byte) { fire(at) }})
+	f.due = append(f.due, &schedule{node: node, wall: true, every: every, fire: func(at int64, _, _, _ []byte) { fire(at) }})
 }
 
 func (t *Task) openClock() {

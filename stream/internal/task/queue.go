@@ -33,7 +33,7 @@ type timerQueue struct {
 	all    bool
 	closed []byte // windows up to this index key were sent
 
-	index, entry, key, value []byte // of the timer that fires
+	index, entry, key, value, note []byte // of the timer that fires
 }
 
 func newTimerQueue(s *store) *timerQueue {
@@ -112,8 +112,8 @@ func (q *timerQueue) first() (at int64, ok bool) {
 }
 
 // take has the removal of the first timer held back with what it will do, and returns its key; of a window also its
-// value.
-func (q *timerQueue) take() (key, value []byte) {
+// value, and the note beside it.
+func (q *timerQueue) take() (key, value, note []byte) {
 	q.index = append(q.index[:0], q.keys[len(q.keys)-1]...)
 	_, key, _ = state.ParseTimer(q.index)
 	q.key = append(q.key[:0], key...)
@@ -123,13 +123,15 @@ func (q *timerQueue) take() (key, value []byte) {
 		q.entry = q.windows.AppendWindowEntry(q.entry[:0], q.index)
 		value, _, _ = q.store.Get(q.entry) // an error has stopped the task
 		q.value = append(q.value[:0], value...)
+		note, _, _ = q.store.Get(q.index)
+		q.note = append(q.note[:0], note...)
 	}
 	if q.keepEntry {
 		q.store.frame.writes.add(q.store, q.index, nil, true)
 	} else {
 		q.remove()
 	}
-	return q.key, q.value
+	return q.key, q.value, q.note
 }
 
 // remove has the removal of the timer that was taken last held back; of a window, the note that it was sent.

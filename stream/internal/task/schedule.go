@@ -14,7 +14,7 @@ import (
 // a store that close, or a punctuation. A punctuation may follow the wall clock instead.
 type schedule struct {
 	node   int
-	fire   func(at int64, key, value []byte)
+	fire   func(at int64, key, value, note []byte)
 	timers *timerQueue // nil for a punctuation
 	every  int64       // of a punctuation, in milliseconds
 	wall   bool        // of the wall clock
@@ -24,17 +24,17 @@ type schedule struct {
 // OnTimers has fire called for each timer of a store that is due. The key is the encoded one, valid during the call.
 // Failures are noted in the Frame, as those of a record are. Call it while the program opens.
 func (f *Frame) OnTimers(node int, store string, fire func(at int64, key []byte)) {
-	f.schedule(node, store, nil, 0, func(at int64, key, _ []byte) { fire(at, key) })
+	f.schedule(node, store, nil, 0, func(at int64, key, _, _ []byte) { fire(at, key) })
 }
 
 // OnClosed has fire called for each window of a store once it is closed: when stream time reaches the time of its index
-// key plus after, in milliseconds. fire is given the rest of the index key and the value, both valid during the call. How
-// far it has come is kept in the store. Otherwise it is as OnTimers.
-func (f *Frame) OnClosed(node int, spec state.Spec, after int64, fire func(at int64, key, value []byte)) {
-	f.schedule(node, spec.Name, &spec, after, func(at int64, key, value []byte) { fire(at-after, key, value) })
+// key plus after, in milliseconds. fire is given the rest of the index key, the value, and the note beside the window, all
+// valid during the call. How far it has come is kept in the store. Otherwise it is as OnTimers.
+func (f *Frame) OnClosed(node int, spec state.Spec, after int64, fire func(at int64, key, value, note []byte)) {
+	f.schedule(node, spec.Name, &spec, after, func(at int64, key, value, note []byte) { fire(at-after, key, value, note) })
 }
 
-func (f *Frame) schedule(node int, store string, windows *state.Spec, after int64, fire func(at int64, key, value []byte)) {
+func (f *Frame) schedule(node int, store string, windows *state.Spec, after int64, fire func(at int64, key, value, note []byte)) {
 	s := &schedule{node: node, fire: fire}
 	if on := f.stores[store]; on != nil {
 		on.timers = newTimerQueue(on)
@@ -57,7 +57,7 @@ func (f *Frame) OnIndex(node int, store string, fire func(at int64, key []byte),
 // OnPunctuation has fire called when stream time has passed a multiple of every milliseconds since 1970: once, with the
 // last multiple, if it has passed several at a time. Call it while the program opens.
 func (f *Frame) OnPunctuation(node int, every int64, fire func(at int64)) {
-	f.due = append(f.due, &schedule{node: node, every: every, fire: func(at int64, _, _ []byte) { fire(at) }})
+	f.due = append(f.due, &schedule{node: node, every: every, fire: func(at int64, _, _, _ []byte) { fire(at) }})
 }
 
 // openSchedules takes over what the nodes asked for.
@@ -141,12 +141,12 @@ func (t *Task) do(s *schedule, at int64) error {
 		f.begin(at)
 	}
 	f.Enter(s.node)
-	var key, value []byte
+	var key, value, note []byte
 	if s.timers != nil {
-		key, value = t.take(s.timers)
+		key, value, note = t.take(s.timers)
 	}
 	if f.fatal == nil && f.failed == nil {
-		t.callFire(s, at, key, value)
+		t.callFire(s, at, key, value, note)
 	}
 	if f.failed == nil && s.timers != nil {
 		f.Enter(s.node)
@@ -169,13 +169,13 @@ func (t *Task) do(s *schedule, at int64) error {
 	return nil
 }
 
-func (t *Task) callFire(s *schedule, at int64, key, value []byte) {
+func (t *Task) callFire(s *schedule, at int64, key, value, note []byte) {
 	defer t.recovered()
-	s.fire(at, key, value)
+	s.fire(at, key, value, note)
 }
 
 // take takes the first timer, or window, of a queue.
-func (t *Task) take(q *timerQueue) (key, value []byte) {
+func (t *Task) take(q *timerQueue) (key, value, note []byte) {
 	defer t.recovered()
 	return q.take()
 }
