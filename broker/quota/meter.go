@@ -9,8 +9,8 @@ type MeterConfig struct {
 	// Window is for how long a client may save up what it does not use
 	// (quota.window.num times quota.window.size.seconds). The default is 10 seconds.
 	Window time.Duration
-	// MaxPause limits one pause, which for request_percentage is a second at most; a debt that is left goes on with the next request. The
-	// default is 30 seconds.
+	// MaxPause limits one pause, which for request_percentage is a second at most; a debt
+	// that is left goes on with the next request. The default is 30 seconds.
 	MaxPause time.Duration
 	// MaxShares limits what is remembered. Beyond it something is forgotten, debt or
 	// savings. The default is 10,000.
