@@ -191,7 +191,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxControlFrameBytes, 1<<20)
 	setDefault(&c.MaxRequestMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))
 	setDefault(&c.MaxFetchMemoryBytes, defaultRequestMemory(debug.SetMemoryLimit(-1), int64(c.MaxFrameBytes)))
-	setDefault(&c.MaxIdleBufferBytes, c.MaxRequestMemoryBytes/2)
+	setDefault(&c.MaxIdleBufferBytes, max(c.MaxRequestMemoryBytes/2, 1))
 	setDefault(&c.MaxDecodeMemoryBytes, 64<<20)
 	setDefault(&c.MaxFetchBytes, 55<<20)
 	setDefault(&c.MaxFetchSessions, 1000)

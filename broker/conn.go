@@ -375,6 +375,9 @@ func (c *conn) reserveDecoded(req kmsg.Request, excess int64) (int64, error) {
 	defer cancel()
 	defer pause(ctx)()
 	if excess > limit || c.b.decodeMemory.Acquire(ctx, excess) != nil {
+		if err := c.ctx.Err(); err != nil {
+			return 0, err // the client has left
+		}
 		return 0, fmt.Errorf("%w: %s v%d takes %d bytes decoded above its share, of %d that all requests have together",
 			errFrame, apiName(req.Key()), req.GetVersion(), excess, limit)
 	}

@@ -48,7 +48,7 @@ type frameReader struct {
 	limit   func(key int16) int     // bytes of a request with that key, now
 	raw     func() bool             // frames are messages of SASL, without headers
 	reserve func(bytes int64) error // waits for the broker's request memory
-	buffers *bufferPool
+	buffers *bufferPool             // old buffers to read into
 }
 
 // next reads one frame. A clean end between frames is io.EOF. A request that comes
