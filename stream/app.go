@@ -128,6 +128,9 @@ type Config struct {
 	// its own input.
 	InputsDone <-chan struct{}
 
+	// Version names the build of the application: dead letters carry it. The default is none.
+	Version string
+
 	// Logger tells what happens. The default is slog.Default.
 	Logger *slog.Logger
 	// Registerer takes the metrics while Run runs, with the application's name as label "app". The default is
@@ -198,6 +201,7 @@ type App struct {
 	cluster  *Cluster
 	cfg      Config
 	metrics  *worker.Metrics
+	refusals *refusals
 	ran      atomic.Bool
 	running  atomic.Pointer[served] // while tasks run
 }
@@ -212,8 +216,9 @@ func NewApp(topology *Topology, cluster *Cluster, cfg Config) (*App, error) {
 	}
 	return &App{
 		topology: topology, cluster: cluster,
-		cfg:     cfg.withDefaults(cluster, topology.Name()),
-		metrics: worker.NewMetrics(),
+		cfg:      cfg.withDefaults(cluster, topology.Name()),
+		metrics:  worker.NewMetrics(),
+		refusals: newRefusals(topology.program.Graph, cfg.Logger),
 	}, nil
 }
 
@@ -349,7 +354,8 @@ func (a *App) workerConfig(plan *topicPlan, globals *globals, backend state.Back
 		ShutdownTimeout: a.cfg.ShutdownTimeout,
 		Standbys:        a.cfg.Standbys, AcceptableLag: a.cfg.AcceptableLag, MaxWarmups: a.cfg.MaxWarmups, ProbeInterval: a.cfg.ProbeInterval,
 		StopAtEnd: a.cfg.StopAtEnd, InputsDone: a.cfg.InputsDone,
-		Logger: a.cfg.Logger, Metrics: a.metrics,
+		Refused: a.refusals.note,
+		Logger:  a.cfg.Logger, Metrics: a.metrics,
 	}
 	cfg.IdleCloseTopic = graph.IdleCloseTopic(a.topology.Name())
 	switch {
@@ -374,7 +380,7 @@ func transactionalID(app, instance string) string {
 }
 
 func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (worker.Task, error) {
-	dead := newDeadLetters(a.topology.Name(), a.cfg.Logger)
+	dead := newDeadLetters(a.topology.Name(), &a.cfg, a.refusals.refused)
 	return func(s worker.Setup) (worker.Task, error) {
 		var closes []task.IdleClose
 		for _, c := range s.IdleCloses {
@@ -383,6 +389,7 @@ func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (wor
 		return task.New(task.Config{
 			ID: s.ID, Program: a.topology.program, State: s.State,
 			Output:  &output{sink: s.Sink, dead: dead},
+			Refused: a.refusals.refused,
 			Globals: globals.tables,
 			Offsets: s.Offsets, StreamTime: s.StreamTime,
 			Background: task.Background{
@@ -399,6 +406,10 @@ func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (wor
 type Stats struct {
 	// Processed counts input records, dead letters included.
 	Processed, DeadLetters, Commits int64
+	// Skipped counts records that failed and were left out, as a handler decided.
+	Skipped int64
+	// Paused is the number of tasks that do not go on because a dead letter cannot be written.
+	Paused int
 	// Late counts records that came too late for a window, once for each step that had to leave them out.
 	Late int64
 	// Lag is the number of records between the last commit and the end of the inputs.
@@ -422,6 +433,7 @@ func (a *App) Stats() Stats {
 	s := a.metrics.Stats()
 	stats := Stats{
 		Processed: s.Processed, DeadLetters: s.DeadLetters, Commits: s.Commits, Late: s.Late,
+		Skipped: s.Skipped, Paused: s.Paused,
 		Lag: s.Lag, Restored: s.Restored, Restoring: s.Restoring, StateWipes: s.Wiped, Rewinds: s.Rewinds, Rebalances: s.Rebalances,
 	}
 	for _, id := range s.Tasks {

@@ -305,7 +305,7 @@ func TestDeadLetters(t *testing.T) {
 				headers[h.Key] += string(h.Value)
 			}
 			want := map[string]string{
-				HeaderCause: "sevens are bad", HeaderNode: "lines-map-1",
+				HeaderCause: "sevens are bad", HeaderNode: "lines-map-1", HeaderStage: "processing",
 				HeaderTopic: "lines", HeaderPartition: fmt.Sprint(from.Partition), HeaderOffset: fmt.Sprint(from.Offset),
 			}
 			if strings.HasSuffix(r.Value, "8") {

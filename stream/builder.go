@@ -17,7 +17,10 @@ type Builder struct {
 	tables  map[string]any              // Table of each topic that is read as one
 	globals map[string]any              // GlobalTable of each topic that is read as one
 	defs    map[string]state.Definition // of each store, by name
-	opens   map[int]opener              // of each source and rekey step, by node ID
+	reacts  map[string]React            // handlers of errors, by topic
+	errors  Errors
+	onError bool           // OnError was called
+	opens   map[int]opener // of each source and rekey step, by node ID
 	built   bool
 }
 
@@ -30,6 +33,7 @@ func NewBuilder(name string) *Builder {
 	return &Builder{
 		graph: graph.NewBuilder(name), sources: make(map[string]any), tables: make(map[string]any),
 		globals: make(map[string]any), defs: make(map[string]state.Definition), opens: make(map[int]opener),
+		reacts: make(map[string]React),
 	}
 }
 
@@ -52,6 +56,7 @@ func (b *Builder) source[K, V any](t Topic[K, V], op string) *port[K, V] {
 	if err := t.valid(); err != nil {
 		b.mistake("%s: topic %q: %w", op, t.Name, err)
 	}
+	b.handles(t.Name, t.onError)
 	n := b.add(graph.Node{Kind: graph.Source, Op: op, Name: t.Name, Topic: t.Name, Serdes: t.serdes(), Key: keySerde(t.Key)})
 	p := newPort[K, V](n, "")
 	p.source.timed = t.eventTime != nil
@@ -95,7 +100,7 @@ func (b *Builder) Build() (*Topology, error) {
 		}
 		return sources
 	}
-	return &Topology{program: &task.Program{Graph: g, Open: open}, stores: b.defs}, nil
+	return &Topology{program: &task.Program{Graph: g, Open: open, Policy: b.policy()}, stores: b.defs}, nil
 }
 
 func (b *Builder) mistake(format string, args ...any) { b.graph.Mistake(format, args...) }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -20,6 +21,8 @@ import (
 const (
 	HeaderCause     = "riffle.cause"     // why it could not be processed, as text
 	HeaderNode      = "riffle.node"      // the step of the topology
+	HeaderStage     = "riffle.stage"     // decoding, processing or producing
+	HeaderVersion   = "riffle.version"   // Config.Version, if it is set
 	HeaderTopic     = "riffle.topic"     // where the record was read
 	HeaderPartition = "riffle.partition" // decimal
 	HeaderOffset    = "riffle.offset"    // decimal
@@ -46,7 +49,10 @@ func (o *output) Emit(r task.OutRecord) error {
 
 // DeadLetter implements task.Output.
 func (o *output) DeadLetter(d task.DeadLetter) error {
-	o.dead.log(d)
+	if err := o.dead.refused(o.dead.topic); err != nil {
+		return fmt.Errorf("%w: %w", task.ErrHold, err)
+	}
+	o.dead.log(d, "could not be processed and went to the dead-letter topic")
 	o.headers = o.headers[:0]
 	for _, h := range d.Record.Headers {
 		// A record that comes back from a dead-letter topic keeps no trace of its first failure: where it was
@@ -59,8 +65,12 @@ func (o *output) DeadLetter(d task.DeadLetter) error {
 	o.headers = append(o.headers,
 		client.Header{Key: HeaderCause, Value: []byte(cause[:min(len(cause), maxCauseBytes)])},
 		client.Header{Key: HeaderNode, Value: []byte(d.Node)},
+		client.Header{Key: HeaderStage, Value: []byte(d.Stage.String())},
 		client.Header{Key: HeaderPartition, Value: strconv.AppendInt(nil, int64(d.Partition), 10)},
 	)
+	if o.dead.version != "" {
+		o.headers = append(o.headers, client.Header{Key: HeaderVersion, Value: []byte(o.dead.version)})
+	}
 	if d.Topic == "" {
 		o.headers = append(o.headers, client.Header{Key: HeaderTimers, Value: []byte(d.Timers)})
 	} else {
@@ -74,11 +84,17 @@ func (o *output) DeadLetter(d task.DeadLetter) error {
 	})
 }
 
+// Skip implements task.Output.
+func (o *output) Skip(d task.DeadLetter) {
+	o.dead.log(d, "could not be processed and was left out")
+	o.sink.Skip()
+}
+
 // IsDeadLetterHeader reports whether a header of that key was added when a record became a dead letter. Without such
 // headers the record is again what it was.
 func IsDeadLetterHeader(key string) bool {
 	switch key {
-	case HeaderCause, HeaderNode, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTimers:
+	case HeaderCause, HeaderNode, HeaderStage, HeaderVersion, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTimers:
 		return true
 	}
 	return false
@@ -86,8 +102,10 @@ func IsDeadLetterHeader(key string) bool {
 
 // deadLetters is what the tasks of an application share about their dead letters.
 type deadLetters struct {
-	topic  string
-	logger *slog.Logger
+	topic   string
+	version string // of the application
+	logger  *slog.Logger
+	refused func(topic string) error
 
 	mu struct {
 		sync.Mutex
@@ -95,14 +113,14 @@ type deadLetters struct {
 	}
 }
 
-func newDeadLetters(app string, logger *slog.Logger) *deadLetters {
-	d := &deadLetters{topic: graph.DeadLetterTopic(app), logger: logger}
+func newDeadLetters(app string, cfg *Config, refused func(topic string) error) *deadLetters {
+	d := &deadLetters{topic: graph.DeadLetterTopic(app), version: cfg.Version, logger: cfg.Logger, refused: refused}
 	d.mu.told = make(map[string]int64)
 	return d
 }
 
-// log tells of a dead letter: of the 1st, 10th, 100th … of each node, so that a bad input does not flood the log.
-func (d *deadLetters) log(l task.DeadLetter) {
+// log tells of a failure: of the 1st, 10th, 100th … of each node, so that a bad input does not flood the log.
+func (d *deadLetters) log(l task.DeadLetter, became string) {
 	d.mu.Lock()
 	d.mu.told[l.Node]++
 	n := d.mu.told[l.Node]
@@ -110,7 +128,7 @@ func (d *deadLetters) log(l task.DeadLetter) {
 	if !powerOfTen(n) {
 		return
 	}
-	args := []any{"node", l.Node, "cause", l.Cause, "partition", l.Partition, "count", n, "to", d.topic}
+	args := []any{"node", l.Node, "cause", l.Cause, "stage", l.Stage.String(), "partition", l.Partition, "count", n, "to", d.topic}
 	what := "a record"
 	if l.Topic == "" {
 		what = "a timer or punctuation"
@@ -122,7 +140,7 @@ func (d *deadLetters) log(l task.DeadLetter) {
 	if errors.As(l.Cause, &p) && p.First {
 		args = append(args, "stack", string(p.Stack))
 	}
-	d.logger.Warn(what+" could not be processed and went to the dead-letter topic", args...)
+	d.logger.Warn(what+" "+became, args...)
 }
 
 func powerOfTen(n int64) bool {

@@ -26,6 +26,8 @@ func (r *recorder) Emit(o task.OutRecord) error {
 	return nil
 }
 
+func (*recorder) Skip(task.DeadLetter) {}
+
 func (r *recorder) DeadLetter(l task.DeadLetter) error {
 	r.lines = append(r.lines, fmt.Sprintf("dead %d %q @%d %s %v", l.Record.Offset, l.Record.Key, l.Record.Timestamp, l.Node, l.Cause))
 	return nil

@@ -37,8 +37,8 @@
 // A record passes all operators of its sub-topology in one go, by function calls. What it does, its outputs and its
 // writes to stores, takes effect when it has passed all of them. If a function returns an error or panics, or an
 // output cannot be encoded, the record has no effect at all: outputs and writes of all its branches are dropped, and
-// the record goes to the dead-letter topic with the cause, the node, and where it came from. Processing goes on with
-// the next record. An error of a store stops the task instead: it is not the record's fault.
+// the record goes to the dead-letter topic with the cause, the node, and where it came from, unless the topology decides
+// otherwise ([Builder.OnError]). Processing goes on with the next record. An error of a store stops the task instead: it is not the record's fault.
 //
 // Effects outside (a request in a Peek) are not undone, and happen again when a record is processed again after a
 // crash.

@@ -54,7 +54,7 @@ func refuse(fake *kfake.Cluster, topic string, on *atomic.Bool) {
 	})
 }
 
-// An output, a changelog record or a dead letter that cannot be written stops the application before anything is
+// An output, if its handler says so, or a changelog record that cannot be written stops the application before anything is
 // committed; the next run does it all again.
 func TestFailedWritesCommitNothing(t *testing.T) {
 	t.Parallel()
@@ -65,13 +65,16 @@ func TestFailedWritesCommitNothing(t *testing.T) {
 			createTopics(t, c, 2, "lines")
 			write(t, c, lines, someLines(100, 5)...)
 			backend := state.NewMemory()
-			runToEnd(t, counting(t), c, Config{Backend: backend})
+			b := NewBuilder("counting")
+			b.From(lines).Process("count", count, seenStore).To(counts.OnError(Always(Stop)))
+			topology := build(t, b)
+			runToEnd(t, topology, c, Config{Backend: backend})
 			write(t, c, lines, someLines(100, 5)...)
 
 			var on atomic.Bool
 			on.Store(true)
 			refuse(fake, topic, &on)
-			app, err := NewApp(counting(t), c, quiet(Config{Backend: backend, StopAtEnd: true}))
+			app, err := NewApp(topology, c, quiet(Config{Backend: backend, StopAtEnd: true}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +86,7 @@ func TestFailedWritesCommitNothing(t *testing.T) {
 				t.Errorf("the group has committed %d records, want the 100 of the first run", n)
 			}
 			on.Store(false)
-			stats := runToEnd(t, counting(t), c, Config{Backend: backend})
+			stats := runToEnd(t, topology, c, Config{Backend: backend})
 			if stats.Processed != 100 {
 				t.Errorf("the next run processed %d records, want the 100 that failed", stats.Processed)
 			}

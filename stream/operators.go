@@ -131,6 +131,7 @@ func (b *Builder) sink[K, V any](t Topic[K, V], from graph.Edge) *graph.Node {
 	if err := t.valid(); err != nil {
 		b.mistake("to: topic %q: %w", t.Name, err)
 	}
+	b.handles(t.Name, t.onError)
 	return b.add(graph.Node{
 		Kind: graph.Sink, Op: "to", Name: t.Name, Topic: t.Name, Serdes: t.serdes(), Inputs: []graph.Edge{from}, Leaf: true,
 	})

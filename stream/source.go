@@ -103,13 +103,13 @@ func sink[K, V any](f *task.Frame, node int, t Topic[K, V]) handler[K, V] {
 		}
 		if !out.NullKey {
 			if buf, err = t.Key.Encode(buf, r.Key); err != nil {
-				return f.Fail(fmt.Errorf("key: %w", err))
+				return f.FailOutput(t.Name, fmt.Errorf("key: %w", err))
 			}
 		}
 		out.KeyEnd = len(buf)
 		if !out.NullValue {
 			if buf, err = t.Value.Encode(buf, r.Value); err != nil {
-				return f.Fail(fmt.Errorf("value: %w", err))
+				return f.FailOutput(t.Name, fmt.Errorf("value: %w", err))
 			}
 		}
 		for _, h := range r.Headers {

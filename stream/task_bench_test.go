@@ -16,7 +16,9 @@ import (
 // discard is an output without cost.
 type discard struct{ records int }
 
-func (d *discard) Emit(task.OutRecord) error        { d.records++; return nil }
+func (d *discard) Emit(task.OutRecord) error { d.records++; return nil }
+func (*discard) Skip(task.DeadLetter)        {}
+
 func (d *discard) DeadLetter(task.DeadLetter) error { d.records--; return nil }
 
 // BenchmarkTask measures a record's way through a task, serdes included (8-byte integers, which cost nothing), the

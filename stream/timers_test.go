@@ -64,7 +64,7 @@ func TestTimersAcrossRuns(t *testing.T) {
 		for _, h := range dead[0].Headers {
 			headers[h.Key] = string(h.Value)
 		}
-		wantHeaders := map[string]string{HeaderCause: "not this one", HeaderNode: "remind", HeaderPartition: "0", HeaderTimers: "due"}
+		wantHeaders := map[string]string{HeaderCause: "not this one", HeaderNode: "remind", HeaderStage: "processing", HeaderPartition: "0", HeaderTimers: "due"}
 		if diff := cmp.Diff(wantHeaders, headers); diff != "" {
 			t.Errorf("headers (-want +got):\n%s", diff)
 		}

@@ -19,6 +19,7 @@ type Topic[K, V any] struct {
 	Value serde.Serde[V]
 
 	eventTime func(V) time.Time
+	onError   React
 }
 
 // NewTopic returns the topic of that name. Its event time is the record's timestamp.

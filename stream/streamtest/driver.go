@@ -31,6 +31,7 @@ type Driver struct {
 	topics  map[string]*topic
 	globals map[string]*task.Global // by topic
 	dead    []DeadLetter
+	skipped []DeadLetter
 	calls   sync.WaitGroup
 	woken   chan struct{} // holds a token if a task that waited for calls may go on
 	now     time.Time     // by the wall clock
@@ -58,6 +59,7 @@ type DeadLetter struct {
 	Key, Value []byte
 	Timers     string // the store of a timer
 	Node       string // where it failed
+	Stage      stream.Stage
 	Cause      error
 }
 
@@ -217,11 +219,23 @@ func (d *Driver) run() {
 				d.commit(r)
 			}
 		}
-		if !again && d.calling() {
+		switch {
+		case again:
+		case d.calling():
 			<-d.woken
 			again = true
+		default:
+			again = d.resume()
 		}
 	}
+}
+
+// resume ends the pauses in which tasks wait to try something again, and reports whether there were any.
+func (d *Driver) resume() (resumed bool) {
+	for _, r := range d.subs {
+		resumed = r.task.Resume() || resumed
+	}
+	return resumed
 }
 
 // calling reports whether a task waits for calls of an asynchronous step.
@@ -300,11 +314,17 @@ func (o output) Emit(r task.OutRecord) error {
 }
 
 func (o output) DeadLetter(l task.DeadLetter) error {
-	o.d.dead = append(o.d.dead, DeadLetter{
-		Topic: l.Topic, Offset: l.Record.Offset, Key: clone(l.Record.Key), Value: clone(l.Record.Value),
-		Timers: l.Timers, Node: l.Node, Cause: l.Cause,
-	})
+	o.d.dead = append(o.d.dead, deadLetter(l))
 	return nil
+}
+
+func (o output) Skip(l task.DeadLetter) { o.d.skipped = append(o.d.skipped, deadLetter(l)) }
+
+func deadLetter(l task.DeadLetter) DeadLetter {
+	return DeadLetter{
+		Topic: l.Topic, Offset: l.Record.Offset, Key: clone(l.Record.Key), Value: clone(l.Record.Value),
+		Timers: l.Timers, Node: l.Node, Stage: l.Stage, Cause: l.Cause,
+	}
 }
 
 // clone copies b; null stays null, and empty stays empty.
@@ -361,6 +381,13 @@ func decode[T any](t TB, topic string, s serde.Serde[T], b []byte) (v T) {
 		t.Fatalf("read %s: %v", topic, err)
 	}
 	return v
+}
+
+// Skipped returns the records that failed and were left out, as a handler decided, and that it has not returned yet.
+func (d *Driver) Skipped() []DeadLetter {
+	skipped := d.skipped
+	d.skipped = nil
+	return skipped
 }
 
 // DeadLetters returns the dead letters that it has not returned yet.

@@ -184,6 +184,9 @@ var scripted = map[string]func(b *stream.Builder){
 		var none func(context.Context, string) (string, error)
 		b.From(leftTopic).AsyncMap("", none, stream.Async{MaxInFlight: -1, Timeout: -1}).To(outTopic)
 	},
+	"failures":       failures(stream.Errors{}),
+	"failures-skip":  failures(stream.Errors{Decoding: stream.Always(stream.Skip), Producing: stream.Always(stream.Skip), Processing: panicsOnly}),
+	"failures-retry": failures(stream.Errors{Attempts: 3}),
 	"cogroup": func(b *stream.Builder) {
 		b.From(leftTopic).Cogroup(func(a, v string) string { return a + "L" + v }).
 			With(b.From(rightTopic), func(a, v string) string { return a + "R" + v }).
@@ -319,6 +322,9 @@ func scriptLine(t *testing.T, d *streamtest.Driver, line string) string {
 	var got []string
 	for _, r := range d.ReadBytes("out") {
 		got = append(got, fmt.Sprintf("%s=%s@%d", orNull(r.Key), orNull(r.Value), r.Time.UnixMilli()))
+	}
+	for _, l := range d.Skipped() {
+		got = append(got, fmt.Sprintf("skipped at %s, %v: %v", l.Node, l.Stage, l.Cause))
 	}
 	for _, l := range d.DeadLetters() {
 		got = append(got, fmt.Sprintf("dead letter at %s: %v", l.Node, l.Cause))

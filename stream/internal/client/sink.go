@@ -132,8 +132,11 @@ func (s *Sink) Reset() {
 }
 
 func (s *Sink) fail(topic string, err error) {
-	if s.used != nil && abortedBy(err) {
+	switch {
+	case s.used != nil && abortedBy(err):
 		err = fmt.Errorf("%w: %w", ErrAborted, err)
+	case refusedBy(err):
+		err = &RefusedError{topic, err}
 	}
 	err = fmt.Errorf("client: write to topic %s: %w", topic, err)
 	s.failed.CompareAndSwap(nil, &err)

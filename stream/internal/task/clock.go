@@ -54,8 +54,12 @@ func (t *Task) doWall(now time.Time) (did bool, err error) {
 			continue
 		}
 		every := time.Duration(s.every) * time.Millisecond
+		due := s.next
 		s.next = s.next.Add((now.Sub(s.next)/every + 1) * every)
-		return true, t.do(s, now.UnixMilli())
+		if did, err = t.do(s, now.UnixMilli()); !did {
+			s.next = due // it is tried again
+		}
+		return did, err
 	}
 	return false, nil
 }
@@ -133,9 +137,12 @@ func (t *Task) idleUntil(now time.Time) (to int64, due bool, err error) {
 	return c.base + (first-c.base+period-1)/period*period, due, nil
 }
 
-// Wake returns when Run would go on although nothing was added: when the wait for a lagging input ends, or the wall clock
+// Wake returns when Run would go on although nothing was added: when the wait for a lagging input ends, or a pause, or the wall clock
 // has something for the task to do. It is false if there is no such time.
 func (t *Task) Wake() (wake time.Time, ok bool) {
+	if t.waits() {
+		return t.until, true
+	}
 	earlier := func(at time.Time) {
 		if !ok || at.Before(wake) {
 			wake, ok = at, true

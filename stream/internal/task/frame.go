@@ -20,11 +20,13 @@ type Frame struct {
 	partition  int32 // of the task
 	recordTime int64 // milliseconds
 
-	failed error // first failure of the record: it becomes a dead letter
-	at     int   // the node where it failed
-	fatal  error // failure that stops the task
+	failed error  // first failure of the record: it becomes a dead letter
+	at     int    // the node where it failed
+	output string // topic of the output that failed it
+	fatal  error  // failure that stops the task
 
 	maxBytes int // limit on an output or a store entry; 0 is none
+	refused  func(topic string) error
 	stores   map[string]*store
 	globals  map[string]*Global // by topic
 	due      []*schedule        // as the nodes asked for it
@@ -118,9 +120,14 @@ type Out struct {
 
 // Emit holds an output back until the record has passed. buf is Buffer with the key and the value appended.
 func (f *Frame) Emit(buf []byte, o Out) error {
+	if f.refused != nil {
+		if err := f.refused(o.Topic); err != nil {
+			return f.FailOutput(o.Topic, err)
+		}
+	}
 	start := len(f.arena)
 	if len(buf) < o.KeyEnd || o.KeyEnd < start {
-		return f.Fail(fmt.Errorf("the serde of topic %q returned less than it was given: Encode must append", o.Topic))
+		return f.FailOutput(o.Topic, fmt.Errorf("the serde of topic %q returned less than it was given: Encode must append", o.Topic))
 	}
 	p := pending{
 		topic: o.Topic, start: start, keyEnd: o.KeyEnd, end: len(buf),
@@ -132,7 +139,7 @@ func (f *Frame) Emit(buf []byte, o Out) error {
 	}
 	size := client.Size(buf[start:o.KeyEnd], buf[o.KeyEnd:], f.headers[p.headers:])
 	if f.maxBytes > 0 && size > f.maxBytes {
-		return f.Fail(fmt.Errorf("a record of %d bytes for topic %q is above the limit of %d", size, o.Topic, f.maxBytes))
+		return f.FailOutput(o.Topic, fmt.Errorf("a record of %d bytes for topic %q is above the limit of %d", size, o.Topic, f.maxBytes))
 	}
 	f.arena = buf
 	f.outs = append(f.outs, p)
@@ -167,7 +174,7 @@ func (f *Frame) spoiled() bool {
 func (f *Frame) begin(eventTime int64) {
 	f.recordTime = eventTime
 	f.streamTime = max(f.streamTime, eventTime)
-	f.failed, f.inStore = nil, false
+	f.failed, f.output, f.inStore = nil, "", false
 }
 
 // flush hands the outputs held back to out.

@@ -19,6 +19,7 @@ type input struct {
 	decoded bool           // the source holds the first record
 	// eventTime is that of the first record, if it is decoded.
 	eventTime int64
+	attempts  int // how often the first record has failed
 
 	prepared  int // how many of the first records were prepared
 	aheadAt   int // the batch, and the place in it, of the first that was not
@@ -66,7 +67,7 @@ func (in *input) advance() {
 	in.next = b.Records[0].Offset + 1
 	b.Records = b.Records[1:]
 	in.queued--
-	in.decoded = false
+	in.decoded, in.attempts = false, 0
 	if in.prepared > 0 {
 		in.prepared--
 		in.ahead.Drop()

@@ -11,8 +11,10 @@ import (
 type Output interface {
 	// Emit takes an output record. Its bytes are valid only during the call.
 	Emit(OutRecord) error
-	// DeadLetter takes a record that could not be processed.
+	// DeadLetter takes a record that could not be processed. ErrHold has the task come back to it later.
 	DeadLetter(DeadLetter) error
+	// Skip tells of one that is left out.
+	Skip(DeadLetter)
 }
 
 // OutRecord is a record to be written. A nil Key or Value is Kafka's null.
@@ -35,6 +37,10 @@ type DeadLetter struct {
 	Timers string // the store of the timer
 	Node   string // where it failed
 	Cause  error  // a *PanicError if a function panicked
+	Stage  Stage
+	Output string // the topic of the output that failed it
+	// Attempts is how often it was tried.
+	Attempts int
 }
 
 // PanicError is a panic of a user function.

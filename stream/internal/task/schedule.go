@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/riffle-stream/riffle/state"
-	"github.com/riffle-stream/riffle/stream/internal/client"
 )
 
 // schedule is something that a node does between records, when stream time reaches it: a store of timers, the windows of
@@ -94,7 +93,7 @@ func (t *Task) doDue(limit int64) (did bool, err error) {
 	if first == nil {
 		return false, nil
 	}
-	return true, t.do(first, at)
+	return t.do(first, at)
 }
 
 // next returns when s is due, if that is at or before limit.
@@ -133,8 +132,9 @@ func (t *Task) fill(s *schedule) error {
 }
 
 // do fires s. Like a record it takes effect as a whole, or not at all; a timer is gone in any case.
-func (t *Task) do(s *schedule, at int64) error {
+func (t *Task) do(s *schedule, at int64) (did bool, err error) {
 	f := &t.frame
+	before := f.streamTime
 	if s.wall {
 		f.begin(f.streamTime)
 	} else {
@@ -154,19 +154,23 @@ func (t *Task) do(s *schedule, at int64) error {
 	}
 	switch {
 	case f.fatal != nil:
-		return t.stop(nil, f.fatal)
+		return false, t.stop(nil, f.fatal)
 	case f.failed == nil:
 	case f.spoiled():
-		return t.stop(nil, f.failed)
+		return false, t.stop(nil, f.failed)
 	default:
-		if err := t.rejectDue(s, at, key); err != nil {
-			return t.stop(nil, err)
+		done, err := t.rejectDue(s, at, key, before)
+		switch {
+		case err != nil:
+			return false, t.stop(nil, err)
+		case !done:
+			return false, nil
 		}
 	}
 	if err := f.takeEffect(t.cfg.Output); err != nil {
-		return t.stop(nil, err)
+		return false, t.stop(nil, err)
 	}
-	return nil
+	return true, nil
 }
 
 func (t *Task) callFire(s *schedule, at int64, key, value, note []byte) {
@@ -178,28 +182,4 @@ func (t *Task) callFire(s *schedule, at int64, key, value, note []byte) {
 func (t *Task) take(q *timerQueue) (key, value, note []byte) {
 	defer t.recovered()
 	return q.take()
-}
-
-// rejectDue makes what was due at a time a dead letter, and drops what it did.
-func (t *Task) rejectDue(s *schedule, at int64, key []byte) error {
-	f := &t.frame
-	f.fail()
-	letter := DeadLetter{
-		Partition: t.cfg.ID.Partition, Record: &client.Record{Timestamp: at, Offset: -1},
-		Node: t.cfg.Program.Graph.Node(f.at).Name, Cause: f.failed,
-	}
-	if s.timers != nil {
-		if s.timers.lost != nil {
-			s.timers.lost(key)
-		}
-		if f.fatal != nil {
-			return f.fatal
-		}
-		s.timers.remove()
-		letter.Record.Key, letter.Timers = notNull(key), s.timers.store.name
-	}
-	if err := t.cfg.Output.DeadLetter(letter); err != nil {
-		return fmt.Errorf("dead letter: %w", err)
-	}
-	return nil
 }

@@ -149,7 +149,9 @@ type actionRun struct {
 	trace   []string
 }
 
-func (r *actionRun) Emit(OutRecord) error        { return nil }
+func (r *actionRun) Emit(OutRecord) error { return nil }
+func (*actionRun) Skip(DeadLetter)        {}
+
 func (r *actionRun) DeadLetter(DeadLetter) error { return nil }
 
 func (r *actionRun) program(t *rapid.T) *Program {

@@ -296,6 +296,8 @@ func (e *env) Emit(r OutRecord) error {
 	return nil
 }
 
+func (*env) Skip(DeadLetter) {}
+
 func (e *env) DeadLetter(l DeadLetter) error {
 	if e.broken != nil {
 		return e.broken

@@ -24,6 +24,8 @@ type Program struct {
 	Graph *graph.Topology
 	// Open makes the sources of a sub-topology for one task, in the order of its inputs. The frame is the task's.
 	Open func(sub *graph.SubTopology, f *Frame) []Source
+	// Policy says what becomes of what fails.
+	Policy Policy
 }
 
 // Config says what a task runs and where it stands.
@@ -35,6 +37,8 @@ type Config struct {
 	Output Output
 	// Globals are the global tables of the topology, by topic. One that is missing has no rows.
 	Globals map[string]*Global
+	// Refused returns why the cluster takes no outputs for a topic at present, or nil. It may be left out.
+	Refused func(topic string) error
 	// Background is where calls of asynchronous steps run. It may be left out where there are none.
 	Background Background
 
@@ -97,6 +101,9 @@ type Task struct {
 	due    []*schedule // what happens between records, in the order of the nodes
 	clock  clock
 	target int64        // stream time is to reach it without a record, in milliseconds
+	now    time.Time    // of Run
+	until  time.Time    // nothing is done before: something that failed is tried again then
+	held   bool         // because a dead letter cannot be written
 	panics map[int]bool // nodes that panicked before
 	err    error        // why the task stopped
 }
@@ -110,7 +117,7 @@ func New(cfg Config) (*Task, error) {
 	t := &Task{cfg: cfg, sub: cfg.Program.Graph.Subs[cfg.ID.SubTopology], panics: make(map[int]bool)}
 	t.frame = Frame{
 		streamTime: cfg.StreamTime, partition: cfg.ID.Partition, maxBytes: cfg.MaxRecordBytes,
-		stores: make(map[string]*store), background: cfg.Background,
+		stores: make(map[string]*store), background: cfg.Background, refused: cfg.Refused,
 	}
 	for _, spec := range t.sub.Stores {
 		var inner state.Store
@@ -199,8 +206,9 @@ func (t *Task) Advance(to int64) { t.target = max(t.target, to) }
 // processes a queued record, dead letters included, or does one thing that is due between records. now is the wall-clock
 // time: for MaxWait, wall-clock punctuations and idle inputs. After an error the task has stopped: it returns the same error again.
 func (t *Task) Run(limit int, now time.Time) (int, error) {
+	t.now = now
 	for n := range limit {
-		if took, err := t.step(now); err != nil || !took {
+		if took, err := t.step(); err != nil || !took {
 			return n, err
 		}
 	}
@@ -223,62 +231,78 @@ func (t *Task) waitEnds() (time.Time, bool) {
 	return wake, !wake.IsZero()
 }
 
-// step does what is due at the present stream time or, if nothing is, takes the next record: once everything that is
-// due until its time has been done, step by step.
-func (t *Task) step(now time.Time) (took bool, err error) {
+// step takes a step, unless the task pauses.
+func (t *Task) step() (took bool, err error) {
 	if t.err != nil {
 		return false, t.err
 	}
-	if took, err = t.doDue(t.frame.streamTime); took || err != nil {
+	if t.waits() {
+		return false, nil
+	}
+	if took, err = t.goOn(); took {
+		t.held = false
+	}
+	return took, err
+}
+
+// goOn does what is due at the present stream time or, if nothing is, takes the next record: once everything that is
+// due until its time has been done, step by step.
+func (t *Task) goOn() (took bool, err error) {
+	if took, err = t.doDue(t.frame.streamTime); took || err != nil || t.waits() {
 		return took, err
 	}
 	if t.target > t.frame.streamTime {
-		took, err = t.doDue(t.target)
+		if took, err = t.doDue(t.target); t.waits() {
+			return took, err
+		}
 		if !took && err == nil {
 			t.frame.streamTime = t.target
 		}
 		return err == nil, err
 	}
-	if took, err = t.doWall(now); took || err != nil {
+	if took, err = t.doWall(t.now); took || err != nil || t.waits() {
 		return took, err
 	}
 	if len(t.aheads) > 0 {
 		t.prepareAhead()
 	}
-	first, took, err := t.first(now)
+	first, took, err := t.first()
 	switch {
 	case took || err != nil:
-		t.busy(now)
+		t.busy(t.now)
 		return took, err
+	case t.waits():
+		return false, nil
 	case t.repeatIdle(first):
 		return true, nil
 	case first == nil:
-		return t.closeIdle(now)
+		return t.closeIdle(t.now)
 	case first.ahead != nil && !first.ahead.Ready():
 		return false, nil
 	}
-	if took, err = t.doDue(first.eventTime); took || err != nil {
+	if took, err = t.doDue(first.eventTime); took || err != nil || t.waits() {
 		return took, err
 	}
-	err = t.process(first)
-	t.busy(now)
-	return true, err
+	if took, err = t.process(first); took {
+		t.busy(t.now)
+	}
+	return took, err
 }
 
 // first returns the input that holds the record with the lowest event time: nil if nothing is held, or if an input is
 // waited for. A record that does not decode has no time: it becomes a dead letter as soon as it is found, which counts
 // as taken.
-func (t *Task) first(now time.Time) (first *input, took bool, err error) {
+func (t *Task) first() (first *input, took bool, err error) {
 	for _, in := range t.inputs {
 		switch {
 		case in.queued == 0:
-			if len(t.inputs) > 1 && in.wait(now, t.cfg.MaxWait) {
+			if len(t.inputs) > 1 && in.wait(t.now, t.cfg.MaxWait) {
 				return nil, false, nil
 			}
 			continue
 		case !in.decoded:
-			if ok, err := t.decode(in); err != nil || !ok {
-				return nil, err == nil, err
+			if ok, took, err := t.decode(in); !ok {
+				return nil, took, err
 			}
 		}
 		if first == nil || in.eventTime < first.eventTime {
@@ -288,53 +312,37 @@ func (t *Task) first(now time.Time) (first *input, took bool, err error) {
 	return first, false, nil
 }
 
-// decode decodes the first record of in, or makes it a dead letter.
-func (t *Task) decode(in *input) (ok bool, err error) {
+// decode decodes the first record of in, or decides what becomes of it.
+func (t *Task) decode(in *input) (ok, took bool, err error) {
 	f := &t.frame
-	f.failed, f.inStore = nil, false
+	f.failed, f.output, f.inStore = nil, "", false
 	f.Enter(in.node.ID)
 	t.callDecode(in)
 	if f.failed == nil {
 		in.decoded = true
-		return true, nil
+		return true, false, nil
 	}
-	return false, t.reject(in)
+	took, err = t.reject(in, f.streamTime)
+	return false, took, err
 }
 
 // process sends the first record of in through the nodes. It then takes effect as a whole, or not at all.
-func (t *Task) process(in *input) error {
+func (t *Task) process(in *input) (took bool, err error) {
 	f := &t.frame
+	before := f.streamTime
 	f.begin(in.eventTime)
 	t.callProcess(in)
 	if f.fatal != nil {
-		return t.stop(in, f.fatal)
+		return false, t.stop(in, f.fatal)
 	}
 	if f.failed != nil {
-		return t.reject(in)
+		return t.reject(in, before)
 	}
 	if err := f.takeEffect(t.cfg.Output); err != nil {
-		return t.stop(in, err)
+		return false, t.stop(in, err)
 	}
 	in.advance()
-	return nil
-}
-
-// reject makes the first record of in a dead letter and drops what it did.
-func (t *Task) reject(in *input) error {
-	f := &t.frame
-	if f.spoiled() {
-		return t.stop(in, f.failed)
-	}
-	f.fail()
-	letter := DeadLetter{
-		Topic: in.topic, Partition: t.cfg.ID.Partition, Record: in.first(),
-		Node: t.cfg.Program.Graph.Node(f.at).Name, Cause: f.failed,
-	}
-	if err := t.cfg.Output.DeadLetter(letter); err != nil {
-		return t.stop(in, fmt.Errorf("dead letter: %w", err))
-	}
-	in.advance()
-	return nil
+	return true, nil
 }
 
 // stop ends the task: the first record of in was not processed; without an input, what was due between records was not

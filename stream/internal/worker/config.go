@@ -34,6 +34,8 @@ type Task interface {
 	Close()
 	// Wake is when Run would go on although nothing was added; false if there is no such time.
 	Wake() (time.Time, bool)
+	// Held reports whether the task does not go on because a dead letter cannot be written.
+	Held() bool
 }
 
 // Setup is what a task is made of.
@@ -82,6 +84,9 @@ type Config struct {
 	// NewTask makes a task. Its outputs must go to Setup.Sink.
 	NewTask func(Setup) (Task, error)
 
+	// Refused is told that the cluster takes no records for a topic, and reports whether the tasks can do without: they are
+	// taken back to the last commit then. Otherwise the run fails.
+	Refused func(*client.RefusedError) bool
 	// AtLeastOnce commits in steps, without transactions. The default is one transaction for outputs, state and positions.
 	AtLeastOnce bool
 	// Workers is how many tasks run in parallel. The default is the number of usable CPUs.

@@ -30,6 +30,7 @@ type Metrics struct {
 	rewinds  prometheus.Counter
 	lates    *prometheus.CounterVec
 	callMetrics
+	*failureMetrics
 
 	counts struct {
 		processed, dead, late, commits, restored, wipes, rewinds, rebalances atomic.Int64
@@ -98,6 +99,7 @@ func NewMetrics() *Metrics {
 			"Records that came too late for a window, once for each step that had to leave them out.")), []string{"subtopology"}),
 	}
 	m.callMetrics = newCallMetrics(name)
+	m.failureMetrics = newFailureMetrics(name)
 	m.mu.lag = make(map[partition]int64)
 	m.mu.restoring = make(map[storePartition]int64)
 	m.mu.standbyLag = make(map[storePartition]int64)
@@ -105,7 +107,7 @@ func NewMetrics() *Metrics {
 }
 
 func (m *Metrics) all() []prometheus.Collector {
-	return append([]prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.states, m.balances, m.balance, m.left, m.replayed, m.standbys, m.wipes, m.rewinds, m.lates}, m.callMetrics.all()...)
+	return append([]prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.states, m.balances, m.balance, m.left, m.replayed, m.standbys, m.wipes, m.rewinds, m.lates}, append(m.callMetrics.all(), m.failureMetrics.all()...)...)
 }
 
 // Describe implements prometheus.Collector.
@@ -125,6 +127,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 // Stats is what a worker did since its start, and where it stands.
 type Stats struct {
 	Processed, DeadLetters, Commits int64
+	// Skipped are records that failed and were left out; Paused the tasks that wait for dead letters to be written.
+	Skipped int64
+	Paused  int
 	// Lag is the number of records between the last commit and the end of the inputs.
 	Lag int64
 	// Restored are changelog records read; Restoring those still to be read.
@@ -145,6 +150,7 @@ type Stats struct {
 // Stats returns the counts of this moment.
 func (m *Metrics) Stats() Stats {
 	s := Stats{
+		Skipped: m.skipped.Load(), Paused: int(m.held.Load()),
 		Processed: m.counts.processed.Load(), DeadLetters: m.counts.dead.Load(), Commits: m.counts.commits.Load(),
 		Restored: m.counts.restored.Load(), Wiped: m.counts.wipes.Load(), Rewinds: m.counts.rewinds.Load(), Late: m.counts.late.Load(), Rebalances: m.counts.rebalances.Load(),
 	}

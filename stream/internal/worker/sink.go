@@ -8,10 +8,11 @@ import (
 
 // Sink takes the outputs of one task.
 type Sink struct {
-	to    *client.Sink
-	ctx   context.Context // of the worker: ends when the worker gives up
-	bytes int64           // of outputs since the last commit
-	dead  int64           // dead letters since the last commit
+	to      *client.Sink
+	ctx     context.Context // of the worker: ends when the worker gives up
+	bytes   int64           // of outputs since the last commit
+	dead    int64           // dead letters since the last commit
+	skipped int64           // records that were left out since
 }
 
 // Emit sends a record by its key. The bytes need to stay valid only during the call. It blocks while the
@@ -28,8 +29,11 @@ func (s *Sink) DeadLetter(o client.Output) error {
 	return s.Emit(o)
 }
 
+// Skip counts a record that failed and is left out.
+func (s *Sink) Skip() { s.skipped++ }
+
 // reset begins a new commit. The client was flushed and the sink has not failed.
 func (s *Sink) reset() {
 	s.to.Reset()
-	s.bytes, s.dead = 0, 0
+	s.bytes, s.dead, s.skipped = 0, 0, 0
 }

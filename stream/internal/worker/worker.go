@@ -204,7 +204,7 @@ func (w *Worker) limitShutdown(ctx context.Context) (stop func()) {
 func (w *Worker) loop(ctx context.Context) error {
 	for {
 		polled, err := w.round(ctx)
-		if errors.Is(err, client.ErrAborted) {
+		if errors.Is(err, client.ErrAborted) || w.refused(err) {
 			err = w.rewind(err)
 		}
 		if err == nil {
@@ -313,6 +313,7 @@ func (w *Worker) runTasks() error {
 	if len(ready) == 0 {
 		return nil
 	}
+	defer w.tellHeld()
 	if err := w.committer.begin(w.ctx); err != nil {
 		return err
 	}
@@ -325,6 +326,23 @@ func (w *Worker) runTasks() error {
 		g.Go(func() error { return run(r) })
 	}
 	return g.Wait()
+}
+
+// tellHeld tells the metrics how many tasks do not go on.
+func (w *Worker) tellHeld() {
+	held := 0
+	for _, r := range w.order {
+		if r.task.Held() {
+			held++
+		}
+	}
+	w.cfg.Metrics.hold(held)
+}
+
+// refused reports whether an error says that the cluster takes no records for a topic, and that the tasks can do without.
+func (w *Worker) refused(err error) bool {
+	var refused *client.RefusedError
+	return errors.As(err, &refused) && w.cfg.Refused != nil && w.cfg.Refused(refused)
 }
 
 // throttle stops fetching inputs of which a task holds too much while it waits for its other inputs, and all inputs
@@ -386,7 +404,7 @@ func (w *Worker) commit(ctx context.Context) error {
 		return nil
 	}
 	err := w.committer.commit(ctx, dirty, w.groupOffsets(dirty))
-	if errors.Is(err, client.ErrFenced) || errors.Is(err, client.ErrAborted) {
+	if errors.Is(err, client.ErrFenced) || errors.Is(err, client.ErrAborted) || w.refused(err) {
 		return w.rewind(err)
 	}
 	if err != nil {
@@ -394,6 +412,7 @@ func (w *Worker) commit(ctx context.Context) error {
 	}
 	for _, r := range dirty {
 		w.cfg.Metrics.deadLetters(r.id, r.sink.dead)
+		w.cfg.Metrics.skip(r.id, r.sink.skipped)
 		r.sink.reset()
 		r.dirty, r.processed = false, 0
 	}
@@ -450,7 +469,7 @@ func (w *Worker) finish() error {
 		}
 		before = queued
 		err := w.runTasks()
-		if errors.Is(err, client.ErrAborted) {
+		if errors.Is(err, client.ErrAborted) || w.refused(err) {
 			return w.rewind(err) // the next run does it again
 		}
 		if err != nil {

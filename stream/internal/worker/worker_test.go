@@ -97,6 +97,7 @@ func (q *queueTask) StreamTime() int64         { return 0 }
 func (q *queueTask) Late() int64               { return 0 }
 func (q *queueTask) Close()                    {}
 func (q *queueTask) Wake() (time.Time, bool)   { return time.Time{}, false }
+func (q *queueTask) Held() bool                { return false }
 
 func batch(topic string, next int64, offsets ...int64) client.Batch {
 	b := client.Batch{Topic: topic, Next: next, End: next}
