@@ -8,8 +8,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
 	"github.com/riffle-stream/riffle/apps/frauddetect/features"
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
+	"github.com/riffle-stream/riffle/apps/internal/duplicates"
 	"github.com/riffle-stream/riffle/stream/streamtest"
 )
 
@@ -21,20 +23,24 @@ func ExampleScoringTopology() {
 	}
 	fmt.Print(topology)
 	// Output:
-	// sub-topology 0 reads=labels,transactions stores=card-payments
+	// sub-topology 0 reads=labels,transactions stores=labelled,card-payments,card-recent
 	// source labels
-	// processor labels-map-1 <- labels
 	// source transactions
-	// processor card-features store=card-payments <- transactions
-	// processor labels-merge-1 <- labels-map-1, card-features
-	// rekey by-terminal topic=frauddetect-scoring-by-terminal-repartition <- labels-merge-1
+	// processor transactions-map-1 <- transactions
+	// processor labels store=labelled <- labels
+	// processor transactions-map-2 <- transactions-map-1
+	// processor labels-merge-1 <- labels, transactions-map-2
+	// processor card-features store=card-payments,card-recent <- labels-merge-1
+	// rekey by-terminal topic=frauddetect-scoring-by-terminal-repartition <- card-features
 	//
-	// sub-topology 1 reads=frauddetect-scoring-by-terminal-repartition stores=terminal-payments,terminal-frauds
+	// sub-topology 1 reads=frauddetect-scoring-by-terminal-repartition stores=terminal-payments,terminal-frauds,terminal-labels
 	// source by-terminal topic=frauddetect-scoring-by-terminal-repartition
-	// processor terminal-features store=terminal-payments,terminal-frauds <- by-terminal
+	// processor terminal-features store=terminal-payments,terminal-frauds,terminal-labels <- by-terminal
 	// rekey by-card <- terminal-features
-	// processor by-card-map-1 <- by-card
-	// sink scores <- by-card-map-1
+	// processor by-card-filter-1 <- by-card
+	// processor by-card-map-1 <- by-card-filter-1
+	// processor by-card-map-2 <- by-card-map-1
+	// sink scores <- by-card-map-2
 }
 
 // amountModel scores by the amount alone.
@@ -185,15 +191,30 @@ func TestScoreEncoding(t *testing.T) {
 	if err := score.UnmarshalBinary(b[:len(b)-1]); err == nil {
 		t.Error("a score that is cut off is read")
 	}
-	v := visit{Row: row, Label: true}
-	if b, err = v.AppendBinary(nil); err != nil {
-		t.Fatal(err)
-	}
-	var got visit
-	if err := got.UnmarshalBinary(b); err != nil || got != v {
-		t.Errorf("%+v, %v, want %+v", got, err, v)
-	}
-	if err := got.UnmarshalBinary(b[:len(b)-1]); err == nil {
-		t.Error("a visit that is cut off is read")
+}
+
+func TestVisitEncoding(t *testing.T) {
+	t.Parallel()
+	at := time.UnixMilli(5).UTC()
+	tx := payment.Transaction{ID: 1, Time: at, Card: "c", Terminal: "t"}
+	for _, v := range []visit{
+		{Input: desk.Input{Payment: &desk.Prepared{Row: features.Row{Transaction: tx}, Partition: 3, Offset: 4, Verdict: duplicates.Unique}}},
+		{Input: desk.Input{Label: &desk.Label{Label: payment.Label{Transaction: tx, Known: at}, LabelPlace: desk.LabelPlace{Partition: 3, Offset: 4}}}},
+		{Tick: true, From: 3, To: "partition-5"},
+	} {
+		b, err := v.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got visit
+		if err := got.UnmarshalBinary(b); err != nil || !cmp.Equal(got, v) {
+			t.Errorf("%+v, %v, want %+v", got, err, v)
+		}
+		if got.from() != 3 {
+			t.Errorf("%+v comes from partition %d, want 3", got, got.from())
+		}
+		if err := got.UnmarshalBinary(b[:1]); err == nil {
+			t.Error("a visit that is cut off is read")
+		}
 	}
 }

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"time"
-
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
 	"github.com/riffle-stream/riffle/apps/frauddetect/features"
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/frauddetect/rules"
 	"github.com/riffle-stream/riffle/apps/frauddetect/scoring"
-	"github.com/riffle-stream/riffle/processors"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
@@ -32,10 +29,6 @@ var (
 	Labels = desk.Labels
 	// Scores are the payments with their features and what the models say, keyed by card.
 	Scores = stream.NewTopic("scores", serde.String, serde.Binary[Score]())
-
-	cardPayments     = processors.NewSlidingStore("card-payments", serde.String, slidingConfig(0, 24*time.Hour))
-	terminalPayments = processors.NewSlidingStore("terminal-payments", serde.String, slidingConfig(features.LabelDelay, features.LabelDelay))
-	terminalFrauds   = processors.NewSlidingStore("terminal-frauds", serde.String, slidingConfig(features.LabelDelay, features.LabelDelay))
 )
 
 // Topology finds the payments that break a rule. Each alert is shown to seen on its way, again if it is found again after a crash.
@@ -58,17 +51,9 @@ func Topology(r rules.Rules, seen func(rules.Alert)) (*stream.Topology, error) {
 func ScoringTopology(models ...scoring.Model) (*stream.Topology, error) {
 	b := stream.NewBuilder(scoringName)
 
-	// Labels are named first: at an equal time a label counts before the payment.
-	frauds := b.From(Labels).Map(labelVisit)
-
-	// What the card did in the last 1, 7 and 30 days.
-	payments := b.From(Transactions).Process("card-features", cardFeatures, cardPayments)
-
-	// What happened at the terminal up to a week ago: labels tell of nothing younger.
-	frauds.Merge(payments).
-		Rekey("by-terminal", serde.String, serde.Binary[visit](), func(_ string, v visit) string { return v.Terminal }).
-		Process("terminal-features", terminalFeatures, terminalPayments, terminalFrauds).
-		Rekey("by-card", serde.String, serde.Binary[features.Row](), func(_ string, r features.Row) string { return r.Card }).
+	prepare(b.From(Labels), unchecked(b.From(Transactions)), order{}).
+		Filter(func(in desk.Input) bool { return in.Payment != nil }).
+		Map(func(in desk.Input) features.Row { return in.Payment.Row }).
 		Map(scorer(models)).
 		To(Scores)
 	return b.Build()

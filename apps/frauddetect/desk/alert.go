@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -49,3 +50,35 @@ type Case struct {
 	Who     string    `json:"who,omitzero"`
 	Changed time.Time `json:"changed,omitzero"`
 }
+
+// Apply makes the change of a case, or returns why it cannot be made.
+func (c AlertChange) Apply(to *Case) error {
+	switch {
+	case c.Alert != to.ID || c.Card != to.Card:
+		return fmt.Errorf("desk: a change of alert %s is none of alert %s", c.Alert, to.ID)
+	case c.Who == "" || c.At.IsZero():
+		return errors.New("desk: a change of an alert must say who made it, and when")
+	case c.Status != nil && *c.Status != Open && *c.Status != Confirmed && *c.Status != Dismissed:
+		return fmt.Errorf("desk: status %q: want open, confirmed or dismissed", *c.Status)
+	case c.Note != nil && len(*c.Note) > maxNote || c.Assignee != nil && len(*c.Assignee) > maxAssignee:
+		return fmt.Errorf("desk: a note has at most %d bytes, an assignee %d", maxNote, maxAssignee)
+	}
+	if c.Status != nil {
+		to.Status = *c.Status
+	}
+	if c.Assignee != nil {
+		to.Assignee = *c.Assignee
+	}
+	if c.Note != nil {
+		to.Note = *c.Note
+	}
+	to.Version++
+	to.Who, to.Changed = c.Who, c.At
+	return nil
+}
+
+// Limits of what people write.
+const (
+	maxNote     = 10_000
+	maxAssignee = 200
+)

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/riffle-stream/riffle/apps/frauddetect/deciding"
+	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
+	"github.com/riffle-stream/riffle/apps/frauddetect/features"
+	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
+	"github.com/riffle-stream/riffle/apps/frauddetect/rulebook"
+	"github.com/riffle-stream/riffle/serde"
+	"github.com/riffle-stream/riffle/state"
+	"github.com/riffle-stream/riffle/stream"
+)
+
+var (
+	// bookEntries are what is in force, and bookVersion which version of it.
+	bookEntries = state.NewKeyValueStore("book", serde.String, serde.JSON[deciding.Entry]())
+	bookVersion = state.NewKeyValueStore("book-version", serde.String, serde.Binary[version]())
+	// learned is what the models that learn know, by name; unlearned are the payments whose labels may still come, by time.
+	learned   = state.NewKeyValueStore("learned", serde.String, serde.Bytes)
+	unlearned = state.NewKeyValueStore("unlearned", serde.Bytes, serde.Binary[features.Row]())
+)
+
+// learnEvery is how often, in event time, models learn that payments without a label were genuine.
+const learnEvery = time.Second
+
+// outcome is what comes of an input: exactly one field is set.
+type outcome struct {
+	decision *desk.Decision
+	applied  *desk.Application
+}
+
+// decider decides on the inputs of its task, in their order.
+//
+// What is in force is state of the task. As it takes time to put a book together from it (conditions are compiled, models parsed), the
+// books of the tasks are kept in memory, with the version of the state that they stand for. A book whose version is not that of the
+// store any more, after a commit that did not come about, is made anew.
+type decider struct {
+	matching rulebook.Matching
+
+	mu struct {
+		sync.Mutex
+		books map[int32]*taskBook // by partition, those that are not in use
+	}
+}
+
+// taskBook is a book as of a version.
+type taskBook struct {
+	*deciding.Book
+	version version
+}
+
+// version tells states of a task apart: it grows with each change, and each time that models have learned.
+type version struct{ revision, learned int64 }
+
+func newDecider(matching rulebook.Matching) *decider {
+	d := &decider{matching: matching}
+	d.mu.books = make(map[int32]*taskBook)
+	return d
+}
+
+// context is the part of a stream.Context that opens the state.
+type taskContext interface {
+	state.Context
+	Partition() int32
+}
+
+// open returns the task's book. close gives it back, unless the record failed.
+func (d *decider) open(c taskContext) (*taskBook, error) {
+	v, _, err := bookVersion.In(c).Get("")
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	b := d.mu.books[c.Partition()]
+	delete(d.mu.books, c.Partition())
+	d.mu.Unlock()
+	if b != nil && b.version == v {
+		return b, nil
+	}
+	var entries []deciding.Entry
+	for e, err := range bookEntries.In(c).All() {
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e.Value)
+	}
+	book, err := deciding.Restore(d.matching, v.revision, entries)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range book.Learners() {
+		known, found, err := learned.In(c).Get(l.Name())
+		if err == nil && found {
+			err = l.UnmarshalBinary(known)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &taskBook{book, v}, nil
+}
+
+func (d *decider) close(c taskContext, b *taskBook) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.books[c.Partition()] = b
+}
+
+// step returns the processor.
+func (d *decider) step() stream.Processor[string, desk.Input, string, outcome] {
+	return stream.OnRecord(d.input).Punctuate(learnEvery, d.learn)
+}
+
+// stores are those that step uses.
+func (*decider) stores() []state.Definition {
+	return []state.Definition{bookEntries, bookVersion, learned, unlearned}
+}
+
+func (d *decider) input(c *stream.Context[string, outcome], r stream.Record[string, desk.Input]) error {
+	b, err := d.open(c)
+	if err != nil {
+		return err
+	}
+	at := desk.Place{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+	switch in := r.Value; {
+	case in.Payment != nil:
+		err = b.payment(c, in.Payment, at)
+	case in.Label != nil:
+		err = b.label(c, in.Label)
+	default:
+		err = b.change(c, *in.Change, at)
+	}
+	if err == nil {
+		d.close(c, b)
+	}
+	return err
+}
+
+func (b *taskBook) payment(c *stream.Context[string, outcome], p *desk.Prepared, at desk.Place) error {
+	decision, err := b.Decide(p, at)
+	if err != nil {
+		return err
+	}
+	if len(b.Learners()) > 0 {
+		if err := unlearned.In(c).Put(unlearnedKey(p.Transaction), p.Row); err != nil {
+			return err
+		}
+	}
+	return c.Forward(p.Card, outcome{decision: &decision})
+}
+
+// label has the models learn what a payment was, if they have not learned it yet.
+func (b *taskBook) label(c *stream.Context[string, outcome], l *desk.Label) error {
+	if len(b.Learners()) == 0 {
+		return nil
+	}
+	store, key := unlearned.In(c), unlearnedKey(l.Transaction)
+	row, found, err := store.Get(key)
+	if err != nil || !found {
+		return err
+	}
+	b.learnRow(&row, !l.Genuine)
+	if err := store.Delete(key); err != nil {
+		return err
+	}
+	return b.keepLearned(c)
+}
+
+func (b *taskBook) learnRow(row *features.Row, fraud bool) {
+	v := row.Vector()
+	for _, l := range b.Learners() {
+		l.Learn(&v, fraud)
+	}
+}
+
+// learn has the models learn that the payments were genuine of which nobody has said otherwise.
+func (d *decider) learn(c *stream.Context[string, outcome], at time.Time) error {
+	b, err := d.open(c)
+	if err != nil {
+		return err
+	}
+	delay := time.Duration(0)
+	for _, l := range b.Learners() {
+		delay = max(delay, l.Delay())
+	}
+	if delay > 0 {
+		n := 0
+		store := unlearned.In(c)
+		for e, err := range store.Range(timeKey(time.UnixMilli(0)), timeKey(at.Add(-delay))) {
+			if err != nil {
+				return err
+			}
+			b.learnRow(&e.Value, false)
+			if err := store.Delete(e.Key); err != nil {
+				return err
+			}
+			n++
+		}
+		if n > 0 {
+			if err := b.keepLearned(c); err != nil {
+				return err
+			}
+		}
+	}
+	d.close(c, b)
+	return nil
+}
+
+func (b *taskBook) keepLearned(c taskContext) error {
+	for _, l := range b.Learners() {
+		known, err := l.AppendBinary(nil)
+		if err == nil {
+			err = learned.In(c).Put(l.Name(), known)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	b.version.learned++
+	return bookVersion.In(c).Put("", b.version)
+}
+
+// change changes what is in force from here on. One that cannot be made, because somebody was faster or wrote it without asking,
+// changes nothing, and stops nobody.
+func (b *taskBook) change(c *stream.Context[string, outcome], change desk.Change, at desk.Place) error {
+	applied := &desk.Application{ID: change.ID, Key: change.Key(), Partition: at.Partition, Offset: at.Offset}
+	kept, err := b.Apply(change)
+	if err != nil {
+		applied.Error = err.Error()
+	} else if err := b.keep(c, kept); err != nil {
+		return err
+	}
+	applied.Revision = b.Revision()
+	return c.Forward(change.ID, outcome{applied: applied})
+}
+
+// keep writes what a change has changed.
+func (b *taskBook) keep(c taskContext, kept []deciding.Entry) error {
+	store := bookEntries.In(c)
+	for _, e := range kept {
+		if err := store.Put(e.Key(), e); err != nil {
+			return err
+		}
+	}
+	keys := b.Keys()
+	for e, err := range store.All() {
+		if err != nil {
+			return err
+		}
+		if !keys[e.Key] {
+			if err := store.Delete(e.Key); err != nil {
+				return err
+			}
+		}
+	}
+	// What a model has learned goes with the model; one that is new has learned nothing.
+	for e, err := range learned.In(c).All() {
+		if err != nil {
+			return err
+		}
+		if !keys["model/"+e.Key] {
+			if err := learned.In(c).Delete(e.Key); err != nil {
+				return err
+			}
+		}
+	}
+	b.version.revision = b.Revision()
+	return b.keepLearned(c)
+}
+
+// unlearnedKey sorts payments by time, and tells those of one time apart.
+func unlearnedKey(t payment.Transaction) []byte {
+	b := binary.BigEndian.AppendUint64(timeKey(t.Time), uint64(t.ID))
+	return append(b, t.Card...)
+}
+
+// AppendBinary appends two varints. It implements encoding.BinaryAppender.
+func (v *version) AppendBinary(b []byte) ([]byte, error) {
+	return binary.AppendVarint(binary.AppendVarint(b, v.revision), v.learned), nil
+}
+
+// UnmarshalBinary reads what AppendBinary wrote.
+func (v *version) UnmarshalBinary(b []byte) error {
+	return cutVarints(b, func(n [2]int64) { *v = version{n[0], n[1]} })
+}
+
+// broadcast copies a change into every partition of the inputs.
+func broadcast(partitions int) func(*stream.Context[string, desk.Input], stream.Record[string, desk.Change]) error {
+	keys := desk.PartitionKeys(partitions)
+	return func(c *stream.Context[string, desk.Input], r stream.Record[string, desk.Change]) error {
+		if r.Partition != 0 {
+			return fmt.Errorf("frauddetect: a change in partition %d of %s: want one partition, so that changes have one order", r.Partition, desk.Changes.Name)
+		}
+		for _, key := range keys {
+			if err := c.Forward(key, desk.Input{Change: &r.Value}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
