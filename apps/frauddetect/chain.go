@@ -59,10 +59,12 @@ func (cfg chain) topology() (*stream.Topology, error) {
 		To(desk.Inputs)
 
 	d := newDecider(cfg.matching)
-	decisions, applied := b.From(desk.Inputs).
+	decisions, changes := b.From(desk.Inputs).
 		ProcessWith("decide", d.step(), d.stores()...).
 		Branch(func(o outcome) bool { return o.decision != nil })
+	applied, inForce := changes.Branch(func(o outcome) bool { return o.applied != nil })
 	applied.Map(func(o outcome) desk.Application { return *o.applied }).To(desk.Applied)
+	inForce.Map(func(o outcome) *desk.Entry { return o.inForce.entry }).To(desk.InForce)
 	decided := decisions.Map(func(o outcome) desk.Decision { return *o.decision })
 	decided.To(desk.Decisions)
 	decided.

@@ -18,7 +18,7 @@ import (
 
 var (
 	// bookEntries are what is in force, and bookVersion which version of it.
-	bookEntries = state.NewKeyValueStore("book", serde.String, serde.JSON[deciding.Entry]())
+	bookEntries = state.NewKeyValueStore("book", serde.String, serde.JSON[desk.Entry]())
 	bookVersion = state.NewKeyValueStore("book-version", serde.String, serde.Binary[version]())
 	// learned is what the models that learn know, by name; unlearned are the payments whose labels may still come, by time.
 	learned   = state.NewKeyValueStore("learned", serde.String, serde.Bytes)
@@ -32,7 +32,11 @@ const learnEvery = time.Second
 type outcome struct {
 	decision *desk.Decision
 	applied  *desk.Application
+	inForce  *inForce
 }
+
+// inForce is a value of desk.InForce.
+type inForce struct{ entry *desk.Entry }
 
 // decider decides on the inputs of its task, in their order.
 //
@@ -82,7 +86,7 @@ func (d *decider) open(c taskContext) (*taskBook, error) {
 	if b != nil && b.version == v {
 		return b, nil
 	}
-	var entries []deciding.Entry
+	var entries []desk.Entry
 	for e, err := range bookEntries.In(c).All() {
 		if err != nil {
 			return nil, err
@@ -232,18 +236,29 @@ func (b *taskBook) change(c *stream.Context[string, outcome], change desk.Change
 	kept, err := b.Apply(change)
 	if err != nil {
 		applied.Error = err.Error()
-	} else if err := b.keep(c, kept); err != nil {
+	} else if err := b.keep(c, kept, madeAt(change)); err != nil {
 		return err
 	}
 	applied.Revision = b.Revision()
-	return c.Forward(change.ID, outcome{applied: applied})
+	return c.ForwardRecord(stream.Record[string, outcome]{Key: change.ID, Value: outcome{applied: applied}, Time: madeAt(change)})
+}
+
+// madeAt is when a change was made, if it says so: as an input it has no time.
+func madeAt(c desk.Change) time.Time {
+	if c.At.UnixMilli() < 0 {
+		return time.Time{}
+	}
+	return c.At
 }
 
 // keep writes what a change has changed.
-func (b *taskBook) keep(c taskContext, kept []deciding.Entry) error {
+func (b *taskBook) keep(c *stream.Context[string, outcome], kept []desk.Entry, at time.Time) error {
 	store := bookEntries.In(c)
 	for _, e := range kept {
 		if err := store.Put(e.Key(), e); err != nil {
+			return err
+		}
+		if err := tell(c, e.Key(), &e, at); err != nil {
 			return err
 		}
 	}
@@ -252,10 +267,14 @@ func (b *taskBook) keep(c taskContext, kept []deciding.Entry) error {
 		if err != nil {
 			return err
 		}
-		if !keys[e.Key] {
-			if err := store.Delete(e.Key); err != nil {
-				return err
-			}
+		if keys[e.Key] {
+			continue
+		}
+		if err := store.Delete(e.Key); err != nil {
+			return err
+		}
+		if err := tell(c, e.Key, nil, at); err != nil {
+			return err
 		}
 	}
 	// What a model has learned goes with the model; one that is new has learned nothing.
@@ -271,6 +290,14 @@ func (b *taskBook) keep(c taskContext, kept []deciding.Entry) error {
 	}
 	b.version.revision = b.Revision()
 	return b.keepLearned(c)
+}
+
+// tell tells what is in force. One partition does, as all come to the same.
+func tell(c *stream.Context[string, outcome], key string, e *desk.Entry, at time.Time) error {
+	if c.Partition() != 0 {
+		return nil
+	}
+	return c.ForwardRecord(stream.Record[string, outcome]{Key: key, Value: outcome{inForce: &inForce{e}}, Time: at})
 }
 
 // unlearnedKey sorts payments by time, and tells those of one time apart.

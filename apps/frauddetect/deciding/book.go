@@ -25,17 +25,8 @@ type Book struct {
 type model struct {
 	desk.Model
 	scorer scoring.Model
-	entry  Entry
+	entry  desk.Entry
 }
-
-// Entry is what a book is put together from again: the last change of something that is in force, and the revision that it made.
-type Entry struct {
-	Revision int64       `json:"revision"`
-	Change   desk.Change `json:"change"`
-}
-
-// Key is that of the change.
-func (e Entry) Key() string { return e.Change.Key() }
 
 // New returns an empty book.
 func New(matching rulebook.Matching) (*Book, error) {
@@ -47,12 +38,12 @@ func New(matching rulebook.Matching) (*Book, error) {
 }
 
 // Restore puts a book of a revision together again, from the entries of everything that was in force.
-func Restore(matching rulebook.Matching, revision int64, entries []Entry) (*Book, error) {
+func Restore(matching rulebook.Matching, revision int64, entries []desk.Entry) (*Book, error) {
 	b, err := New(matching)
 	if err != nil {
 		return nil, err
 	}
-	entries = slices.SortedFunc(slices.Values(entries), func(x, y Entry) int { return cmp.Compare(x.Revision, y.Revision) })
+	entries = slices.SortedFunc(slices.Values(entries), func(x, y desk.Entry) int { return cmp.Compare(x.Revision, y.Revision) })
 	for _, e := range entries {
 		if e.Change.Model != nil {
 			_, err = b.putModel(e)
@@ -86,12 +77,12 @@ func (b *Book) Check(c desk.Change) error {
 
 // Apply makes a change, or returns why it cannot be made; the book is then as before. To restore the book later, keep the
 // entries that it returns under their keys, in place of those that were there, and drop all whose key is not in [Book.Keys].
-func (b *Book) Apply(c desk.Change) ([]Entry, error) {
+func (b *Book) Apply(c desk.Change) ([]desk.Entry, error) {
 	if err := b.Check(c); err != nil {
 		return nil, err
 	}
-	var kept []Entry
-	switch e := (Entry{b.revision + 1, c}); {
+	var kept []desk.Entry
+	switch e := (desk.Entry{Revision: b.revision + 1, Change: c}); {
 	case c.Model != nil:
 		demoted, err := b.putModel(e)
 		if err != nil {
@@ -149,7 +140,7 @@ func parse(m desk.Model) (scoring.Model, error) {
 
 // putModel puts a model in force, and returns the entry of the one that is no longer live, if there is one. A model that learns goes on
 // with what it has learned, if it was there before under the same configuration.
-func (b *Book) putModel(e Entry) (demoted []Entry, err error) {
+func (b *Book) putModel(e desk.Entry) (demoted []desk.Entry, err error) {
 	m := *e.Change.Model
 	scorer, err := parse(m)
 	if err != nil {
@@ -178,7 +169,7 @@ func (b *Book) putModel(e Entry) (demoted []Entry, err error) {
 }
 
 // demote makes a live model a shadow.
-func (m *model) demote() Entry {
+func (m *model) demote() desk.Entry {
 	m.Mode = rulebook.Shadow
 	changed := m.Model
 	m.entry.Change.Model = &changed

@@ -165,7 +165,7 @@ func TestRestoreModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBook(t)
-		kept := make(map[string]Entry)
+		kept := make(map[string]desk.Entry)
 		for range rapid.IntRange(1, 30).Draw(t, "changes") {
 			c := drawChange(t)
 			entries, err := b.Apply(c)
@@ -182,7 +182,7 @@ func TestRestoreModel(t *testing.T) {
 				}
 			}
 		}
-		var entries []Entry
+		var entries []desk.Entry
 		for _, e := range kept { // in any order
 			entries = append(entries, e)
 		}

@@ -55,6 +55,16 @@ func (c Change) Key() string {
 	return "model/" + c.RemoveModel
 }
 
+// Entry is something that is in force: its last change, and the revision that it made. What is in force can be put together from
+// its entries.
+type Entry struct {
+	Revision int64  `json:"revision"`
+	Change   Change `json:"change"`
+}
+
+// Key is that of the change.
+func (e Entry) Key() string { return e.Change.Key() }
+
 // Application is what came of a change in one partition of [Inputs].
 type Application struct {
 	ID  string `json:"id"`

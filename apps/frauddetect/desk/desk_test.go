@@ -171,7 +171,7 @@ func TestDefinitions(t *testing.T) {
 			t.Errorf("topic %s has %d partitions", d.Name, d.Partitions)
 		}
 	}
-	want := "transactions labels desk-changes desk-applied decision-inputs decisions conflicts desk-alerts desk-alert-changes desk-cases"
+	want := "transactions labels desk-changes desk-applied desk-in-force decision-inputs decisions conflicts desk-alerts desk-alert-changes desk-cases"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("topics %s, want %s", got, want)
 	}

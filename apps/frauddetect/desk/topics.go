@@ -19,6 +19,10 @@ var (
 	// Applied tells what came of each change in each partition of Inputs, keyed by the change's ID.
 	Applied = stream.NewTopic("desk-applied", serde.String, serde.JSON[Application]())
 
+	// InForce is what is in force, keyed by [Change.Key], as the first partition of Inputs has it. Compacted; a null value is no longer
+	// in force.
+	InForce = stream.NewTopic("desk-in-force", serde.String, serde.JSON[*Entry]())
+
 	// Inputs are keyed by card; changes by one of [PartitionKeys].
 	Inputs = stream.NewTopic("decision-inputs", serde.String, serde.Binary[Input]()).EventTime(Input.At)
 	// Decisions are the decision log, keyed by card.
@@ -54,6 +58,7 @@ func Definitions(partitions int) []Definition {
 		{Labels.Name, partitions, forever},
 		{Changes.Name, 1, compacted},
 		{Applied.Name, 1, forever},
+		{InForce.Name, 1, latest},
 		{Inputs.Name, partitions, forever},
 		{Decisions.Name, partitions, forever},
 		{Conflicts.Name, partitions, forever},
