@@ -54,13 +54,16 @@ func ExampleTopology_desk() {
 	// source decision-inputs
 	// processor decide store=book,book-version,learned,unlearned <- decision-inputs
 	// processor decide-branch-1 <- decide
-	// processor decide-map-1 <- decide-branch-1.no
+	// processor decide-branch-2 <- decide-branch-1.no
+	// processor decide-map-1 <- decide-branch-2.yes
 	// sink desk-applied <- decide-map-1
-	// processor decide-map-2 <- decide-branch-1.yes
-	// sink decisions <- decide-map-2
-	// processor decide-filter-1 <- decide-map-2
-	// processor decide-map-3 <- decide-filter-1
-	// sink desk-alerts <- decide-map-3
+	// processor decide-map-2 <- decide-branch-2.no
+	// sink desk-in-force <- decide-map-2
+	// processor decide-map-3 <- decide-branch-1.yes
+	// sink decisions <- decide-map-3
+	// processor decide-filter-1 <- decide-map-3
+	// processor decide-map-4 <- decide-filter-1
+	// sink desk-alerts <- decide-map-4
 }
 
 // chainTest drives the whole chain, in one partition.
@@ -349,7 +352,7 @@ func TestCasesGiveLabels(t *testing.T) {
 	}
 	// The bank tells of the same fraud again a week later: it counts once.
 	fraud := payment.Transaction{ID: 2, Time: c.start, Card: "a", Terminal: "t", Amount: 300_00}
-	c.Pipe(desk.Labels, "a", payment.Label{Transaction: fraud, Known: fraud.Time.Add(7 * day)}, at)
+	c.Pipe(desk.Labels, "a", payment.Label{Transaction: fraud, Known: fraud.Time.Add(7 * day)}, fraud.Time)
 	c.pay("a", 8*day-time.Second, 400_00)
 	again := c.Values(desk.Alerts)
 	if len(again) != 1 || again[0].Explanation.Before.TerminalFrauds != [3]int64{1, 1, 1} {

@@ -22,8 +22,11 @@ var (
 	bookVersion = state.NewKeyValueStore("book-version", serde.String, serde.Binary[version]())
 	// learned is what the models that learn know, by name; unlearned are the payments whose labels may still come, by time.
 	learned   = state.NewKeyValueStore("learned", serde.String, serde.Bytes)
-	unlearned = state.NewKeyValueStore("unlearned", serde.Bytes, serde.Binary[features.Row]())
+	unlearned = state.NewKeyValueStore("unlearned", serde.Bytes, serde.Binary[unlearnedPayment]())
 )
+
+// theBook is the key of the one version of a task.
+const theBook = "book"
 
 // learnEvery is how often, in event time, models learn that payments without a label were genuine.
 const learnEvery = time.Second
@@ -75,7 +78,7 @@ type taskContext interface {
 
 // open returns the task's book. close gives it back, unless the record failed.
 func (d *decider) open(c taskContext) (*taskBook, error) {
-	v, _, err := bookVersion.In(c).Get("")
+	v, _, err := bookVersion.In(c).Get(theBook)
 	if err != nil {
 		return nil, err
 	}
@@ -151,28 +154,59 @@ func (b *taskBook) payment(c *stream.Context[string, outcome], p *desk.Prepared,
 		return err
 	}
 	if len(b.Learners()) > 0 {
-		if err := unlearned.In(c).Put(unlearnedKey(p.Transaction), p.Row); err != nil {
+		if err := unlearned.In(c).Put(unlearnedKey(p.Transaction), unlearnedPayment{Row: p.Row}); err != nil {
 			return err
 		}
 	}
 	return c.Forward(p.Card, outcome{decision: &decision})
 }
 
-// label has the models learn what a payment was, if they have not learned it yet.
+// label has the models learn what a payment was, if they have not learned it yet: at once, or with the other payments of its time if
+// the label is ahead of its own.
 func (b *taskBook) label(c *stream.Context[string, outcome], l *desk.Label) error {
 	if len(b.Learners()) == 0 {
 		return nil
 	}
 	store, key := unlearned.In(c), unlearnedKey(l.Transaction)
-	row, found, err := store.Get(key)
-	if err != nil || !found {
+	p, found, err := store.Get(key)
+	switch {
+	case err != nil || !found:
 		return err
+	case l.Known.After(c.StreamTime()):
+		p.fraud = !l.Genuine
+		return store.Put(key, p)
 	}
-	b.learnRow(&row, !l.Genuine)
+	b.learnRow(&p.Row, !l.Genuine)
 	if err := store.Delete(key); err != nil {
 		return err
 	}
 	return b.keepLearned(c)
+}
+
+// unlearnedPayment is a payment that the models have not learned yet.
+type unlearnedPayment struct {
+	features.Row
+	fraud bool // a label says so
+}
+
+// AppendBinary appends the row and a byte. It implements encoding.BinaryAppender.
+func (p *unlearnedPayment) AppendBinary(b []byte) ([]byte, error) {
+	fraud := byte(0)
+	if p.fraud {
+		fraud = 1
+	}
+	b, err := p.Row.AppendBinary(b)
+	return append(b, fraud), err
+}
+
+// UnmarshalBinary reads what AppendBinary wrote.
+func (p *unlearnedPayment) UnmarshalBinary(b []byte) error {
+	rest, err := p.Cut(b)
+	if err != nil || len(rest) != 1 {
+		return features.ErrRow
+	}
+	p.fraud = rest[0] != 0
+	return nil
 }
 
 func (b *taskBook) learnRow(row *features.Row, fraud bool) {
@@ -182,7 +216,7 @@ func (b *taskBook) learnRow(row *features.Row, fraud bool) {
 	}
 }
 
-// learn has the models learn that the payments were genuine of which nobody has said otherwise.
+// learn has the models learn the payments whose labels must have come: those of which nobody has said otherwise were genuine.
 func (d *decider) learn(c *stream.Context[string, outcome], at time.Time) error {
 	b, err := d.open(c)
 	if err != nil {
@@ -199,7 +233,7 @@ func (d *decider) learn(c *stream.Context[string, outcome], at time.Time) error 
 			if err != nil {
 				return err
 			}
-			b.learnRow(&e.Value, false)
+			b.learnRow(&e.Value.Row, e.Value.fraud)
 			if err := store.Delete(e.Key); err != nil {
 				return err
 			}
@@ -226,7 +260,7 @@ func (b *taskBook) keepLearned(c taskContext) error {
 		}
 	}
 	b.version.learned++
-	return bookVersion.In(c).Put("", b.version)
+	return bookVersion.In(c).Put(theBook, b.version)
 }
 
 // change changes what is in force from here on. One that cannot be made, because somebody was faster or wrote it without asking,

@@ -52,6 +52,12 @@ func parseCommand(args []string, stderr io.Writer) (func(context.Context, io.Wri
 		o, err := parseGenerateOptions(args[1:], stderr)
 		return func(ctx context.Context, stdout io.Writer, _ *os.File) error { return runGenerate(ctx, o, stdout) }, err
 	}
+	if len(args) > 0 && args[0] == "desk" {
+		o, err := parseDeskOptions(args[1:], stderr)
+		return func(ctx context.Context, stdout io.Writer, stderr *os.File) error {
+			return runDesk(ctx, o, stdout, stderr)
+		}, err
+	}
 	o, err := parseOptions(args, stderr)
 	return func(ctx context.Context, stdout io.Writer, stderr *os.File) error {
 		return runJob(ctx, o, stdout, stderr)

@@ -38,6 +38,9 @@ var (
 	reached  = state.NewKeyValueStore("reached", serde.String, serde.Binary[frontier]())
 )
 
+// allCards is the key of the one entry of reached.
+const allCards = "cards"
+
 // rank orders what has the same time: labels before payments, then by id and card.
 func (v visit) rank(b []byte) []byte {
 	kind, t := byte(2), v.Payment
@@ -58,10 +61,15 @@ func (o order) byTime(visits stream.Stream[string, visit]) stream.Stream[string,
 	hold := func(c *stream.Context[string, visit], r stream.Record[string, visit]) error {
 		due := r.Time.Add(o.lateness)
 		if now := c.StreamTime(); !due.After(now) {
-			if r.Value.Label == nil {
-				return errLate
+			l := r.Value.Label
+			if l == nil {
+				return late(r.Time, now)
 			}
-			return c.ForwardRecord(stream.Record[string, visit]{Key: r.Key, Value: r.Value, Time: now.Add(-o.lateness)})
+			at := now.Add(-o.lateness)
+			if own := l.Transaction.Time; own.After(at) {
+				at = own // it has overtaken its payment
+			}
+			return c.ForwardRecord(stream.Record[string, visit]{Key: r.Key, Value: r.Value, Time: at})
 		}
 		rank := r.Value.rank(nil)
 		if err := waiting.In(c).Put(rank, r.Value); err != nil {
@@ -101,7 +109,7 @@ func (o order) byTime(visits stream.Stream[string, visit]) stream.Stream[string,
 func (o order) align(visits stream.Stream[string, visit]) stream.Stream[string, visit] {
 	step := func(c *stream.Context[string, visit], r stream.Record[string, visit]) error {
 		store, all := aligning.In(c), reached.In(c)
-		p, _, err := all.Get("")
+		p, _, err := all.Get(allCards)
 		if err != nil {
 			return err
 		}
@@ -116,8 +124,10 @@ func (o order) align(visits stream.Stream[string, visit]) stream.Stream[string, 
 				return err
 			}
 		}
-		p[from] = max(p[from], r.Time.UnixMilli())
-		if err := all.Put("", p); err != nil {
+		if r.Value.Label == nil { // labels may be ahead of the payments of their partition
+			p[from] = max(p[from], r.Time.UnixMilli())
+		}
+		if err := all.Put(allCards, p); err != nil {
 			return err
 		}
 		if now := slices.Min(p); now > before {

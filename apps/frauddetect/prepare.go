@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
@@ -15,9 +16,10 @@ import (
 )
 
 const (
-	// cardLateness and terminalLateness are how far payments may come out of order and still find whole windows.
+	// cardLateness and terminalLateness are how far payments may come out of order and still find whole windows. At a terminal they come
+	// from all partitions, whose tasks are days apart while they catch up.
 	cardLateness     = 24 * time.Hour
-	terminalLateness = features.LabelDelay
+	terminalLateness = 30 * 24 * time.Hour
 	// rememberRecent and rememberLabels are how long a card's last payments, and that a payment was labelled, are known.
 	rememberRecent = 30 * 24 * time.Hour
 	rememberLabels = 60 * 24 * time.Hour
@@ -47,6 +49,11 @@ func slidingConfig(delay, lateness time.Duration, others ...processors.SlidingWi
 
 // errLate means a payment whose windows are no longer complete.
 var errLate = errors.New("frauddetect: the payment comes too late for its features")
+
+// late says how late it comes.
+func late(at, now time.Time) error {
+	return fmt.Errorf("%w: it is of %s, and others of %s were here", errLate, at.Format(time.RFC3339), now.Format(time.RFC3339))
+}
 
 type checkedPayment = duplicates.Checked[payment.Transaction]
 
@@ -85,7 +92,7 @@ func cardOf(in desk.Input) string {
 	return in.Label.Transaction.Card
 }
 
-// labelVisit passes labels on: a fraud once, however often it is told. One that comes late counts from the present of its task.
+// labelVisit passes labels on: a fraud once, however often it is told. One that comes late has the present time of its task.
 func (o order) labelVisit(c *stream.Context[string, visit], r stream.Record[string, payment.Label]) error {
 	if !r.Value.Genuine {
 		seen := labelled.In(c)
@@ -101,6 +108,9 @@ func (o order) labelVisit(c *stream.Context[string, visit], r stream.Record[stri
 	at := c.StreamTime()
 	if o.lateness > 0 {
 		at = r.Time // it will be brought into order
+	}
+	if own := r.Value.Transaction.Time; own.After(at) {
+		at = own // it has overtaken its payment
 	}
 	return c.ForwardRecord(stream.Record[string, visit]{Key: r.Key, Value: visit{Input: desk.Input{Label: l}}, Time: at})
 }
@@ -124,7 +134,7 @@ func cardFeatures(c *stream.Context[string, visit], r stream.Record[string, visi
 	case err != nil:
 		return err
 	case windows == nil:
-		return errLate
+		return late(r.Time, c.StreamTime())
 	}
 	for i := range features.Days {
 		p.CardPayments[i], p.CardCents[i] = windows[i].Count, windows[i].Sum
@@ -164,7 +174,7 @@ func terminalFeatures(c *stream.Context[string, desk.Input], r stream.Record[str
 	case err != nil:
 		return err
 	case payments == nil || frauds == nil:
-		return errLate
+		return late(r.Time, c.StreamTime())
 	}
 	for i := range features.Days {
 		p.TerminalPayments[i], p.TerminalFrauds[i] = payments[i].Count, frauds[i].Count

@@ -163,7 +163,7 @@ func (e *replay) write(ctx context.Context, source source) (err error) {
 		}
 		e.stats.Frauds++
 		l := payment.Label{Transaction: row.Value, Known: row.Value.Time.Add(features.LabelDelay)}
-		if err := labels.Write(ctx, stream.Record[string, payment.Label]{Key: row.Key, Value: l}); err != nil {
+		if err := labels.Write(ctx, stream.Record[string, payment.Label]{Key: row.Key, Value: l, Time: l.Known}); err != nil {
 			return err
 		}
 	}

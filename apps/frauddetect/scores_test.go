@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -171,7 +172,7 @@ func TestLatePayment(t *testing.T) {
 	if n := len(d.Read(Scores)); n != 2 {
 		t.Errorf("%d scores, want 2", n)
 	}
-	if letters := d.DeadLetters(); len(letters) != 1 || letters[0].Offset != 2 || letters[0].Cause != errLate {
+	if letters := d.DeadLetters(); len(letters) != 1 || letters[0].Offset != 2 || !errors.Is(letters[0].Cause, errLate) {
 		t.Errorf("dead letters %v, want one for the last payment", letters)
 	}
 }

@@ -11,8 +11,9 @@ import (
 var (
 	// Transactions are the payments, keyed by card.
 	Transactions = stream.NewTopic("transactions", serde.String, serde.Avro[payment.Transaction]()).EventTime(payment.Transaction.At)
-	// Labels tell what payments were, keyed by card.
-	Labels = stream.NewTopic("labels", serde.String, serde.Avro[payment.Label]()).EventTime(payment.Label.At)
+	// Labels tell what payments were, keyed by card. Their event time is the record's: anything up to when they are known, as a label never
+	// counts before that, and must not move time ahead of payments that are on their way.
+	Labels = stream.NewTopic("labels", serde.String, serde.Avro[payment.Label]())
 
 	// Changes are what people change, keyed by [Change.Key]. One partition: changes have one order. Compacted.
 	Changes = stream.NewTopic("desk-changes", serde.String, serde.JSON[Change]())

@@ -7,9 +7,6 @@ type Label struct {
 	Transaction Transaction `avro:"transaction"`
 	// Genuine says that the payment was looked at, and was no fraud.
 	Genuine bool `avro:"genuine"`
-	// Known is when it became known, in UTC. It is the event time.
+	// Known is when it became known, in UTC.
 	Known time.Time `avro:"known"`
 }
-
-// At returns the event time.
-func (l Label) At() time.Time { return l.Known }

@@ -22,20 +22,28 @@ type Model interface {
 // maxModelBytes bounds a model's file.
 const maxModelBytes = 64 << 20
 
-// Load reads a model from a JSON file, and recognises its kind. Its name is that of the file without "model_" and ".json".
-func Load(path string) (Model, error) {
+// ReadFile reads the file of a model. The model's name is that of the file without "model_" and ".json".
+func ReadFile(path string) (name string, file []byte, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("scoring: %w", err)
+		return "", nil, fmt.Errorf("scoring: %w", err)
 	}
 	if info.Size() > maxModelBytes {
-		return nil, fmt.Errorf("scoring: %s has %d bytes: want at most %d", path, info.Size(), maxModelBytes)
+		return "", nil, fmt.Errorf("scoring: %s has %d bytes: want at most %d", path, info.Size(), maxModelBytes)
 	}
-	b, err := os.ReadFile(path)
+	if file, err = os.ReadFile(path); err != nil {
+		return "", nil, fmt.Errorf("scoring: %w", err)
+	}
+	return nameOf(filepath.Base(path)), file, nil
+}
+
+// Load reads a model from a JSON file (see ReadFile), and recognises its kind.
+func Load(path string) (Model, error) {
+	name, b, err := ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("scoring: %w", err)
+		return nil, err
 	}
-	m, err := Parse(nameOf(filepath.Base(path)), b)
+	m, err := Parse(name, b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, path)
 	}

@@ -51,6 +51,8 @@ var templates = []template{
 		"Most of what the terminal did a week ago turned out to be fraud.",
 	},
 	{"double-charge", `suspected_double == 1.0`, rulebook.Review, "The same charge again, or nearly the same, within minutes."},
+	{"model-sure", `score > 0.9`, rulebook.Block, "The live model is nearly sure of a fraud."},
+	{"model-suspects", `score > 0.5`, rulebook.Review, "The live model takes a fraud for likely."},
 	{"night-high", `TX_DURING_NIGHT == 1.0 && amount > {170}`, rulebook.Review, "A large payment at night."},
 }
 

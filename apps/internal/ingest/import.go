@@ -215,6 +215,10 @@ func (im *Import[V]) Run(stop context.Context, next func() (Row[V], error)) (err
 	return sourceErr
 }
 
+// Flush waits until every row that next returned before is in the topic. It is for next itself, which may want to write elsewhere what
+// follows from those rows.
+func (im *Import[V]) Flush(ctx context.Context) error { return im.writer.Flush(ctx) }
+
 // copy hands rows to the writers until the source or stop ends. sourceErr is a fault of the source; with err the
 // fate of some rows is unknown.
 func (im *Import[V]) copy(ctx, stop context.Context, next func() (Row[V], error)) (sourceErr, err error) {
