@@ -24,6 +24,8 @@ type Layers struct {
 	stores []*layerStore
 	byName map[string]*layerStore
 	closed bool
+	// commits counts what changed below the open overlays: commits, restores, wipes.
+	commits uint64
 
 	layers atomic.Pointer[layerSet]
 	dirty  atomic.Int64
@@ -180,6 +182,7 @@ func (l *Layers) grow(change func(committed []*table)) int64 {
 	defer l.mu.Unlock()
 	committed := l.layers.Load().committed
 	before := size(committed)
+	l.commits++
 	change(committed)
 	grew := size(committed) - before
 	l.dirty.Add(grew)
@@ -287,6 +290,7 @@ func (l *Layers) Wipe() error {
 func (l *Layers) forget() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.commits++
 	clear(l.mu.positions)
 	l.mu.moved = false
 	l.mu.pending = nil

@@ -14,7 +14,7 @@ type layerStore struct {
 	open    *table
 	writes  uint64   // counts writes, for ranges that run meanwhile
 	ranges  []*merge // that run
-	value   []byte   // of the last read from the base
+	base    baseRead // the last one
 	scratch Scratch
 }
 
@@ -59,11 +59,36 @@ func (s *layerStore) Get(key []byte) ([]byte, bool, error) {
 			return value, state == present, nil
 		}
 	}
-	value, found, err := s.task.base.Get(s.index, key, s.value[:0])
-	if found {
-		s.value = value
+	return s.base.get(s.task, s.index, key)
+}
+
+// baseRead is what a read from the base brought. Whoever puts a key has often looked it up just before, and layers above the
+// store look again: a key is not looked up in the base twice in a row. What the base has of a key that no overlay has can only
+// change by a commit.
+type baseRead struct {
+	known      bool
+	key, value []byte
+	found      bool
+	commits    uint64 // of the task, before the read
+}
+
+func (r *baseRead) get(task *Layers, store int, key []byte) ([]byte, bool, error) {
+	if !r.known || r.commits != task.commits || !bytes.Equal(r.key, key) {
+		r.known = false // while the bytes change
+		value, found, err := task.base.Get(store, key, r.value[:0])
+		if err != nil {
+			return nil, false, err
+		}
+		if found {
+			r.value = value
+		}
+		r.known, r.found, r.commits = true, found, task.commits
+		r.key = append(r.key[:0], key...)
 	}
-	return value, found, err
+	if !r.found {
+		return nil, false, nil
+	}
+	return r.value, true, nil
 }
 
 func (s *layerStore) Put(key, value []byte) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -18,6 +19,7 @@ type kgoLoop struct {
 	cancel  context.CancelFunc
 	ended   chan struct{}
 	err     atomic.Pointer[error]
+	began   time.Time // of the last commit
 }
 
 // pollRecords bounds a poll, so that a commit is not late.
@@ -39,6 +41,7 @@ func (l *kgoLoop) run(loop func(ctx context.Context) error) {
 		l.input.each(0, l.preload, func(e event) { l.step(0, e, func([]byte, []byte) {}) })
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	l.began = time.Now()
 	l.cancel, l.ended = cancel, make(chan struct{})
 	go func() {
 		defer close(l.ended)
@@ -88,10 +91,11 @@ func sendTo(topic string, produce func(context.Context, *kgo.Record, func(*kgo.R
 	}
 }
 
-// interval processes until the next commit is due.
+// interval processes until the next commit is due, commitInterval after the last one was.
 func (l *kgoLoop) interval(ctx context.Context, poll func(context.Context, int) kgo.Fetches, produce producing) error {
-	ctx, cancel := context.WithTimeout(ctx, commitInterval)
+	ctx, cancel := context.WithDeadline(ctx, l.began.Add(commitInterval))
 	defer cancel()
+	defer func() { l.began = time.Now() }()
 	for ctx.Err() == nil {
 		fetches := poll(ctx, pollRecords)
 		l.process(fetches, produce)

@@ -10,6 +10,7 @@ import (
 	"runtime/pprof"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -75,10 +76,12 @@ func profile(b *testing.B) (stop func()) {
 	f, err := os.Create(filepath.Join(dir, strings.ReplaceAll(b.Name(), "/", ",")+".pprof"))
 	check(b, err)
 	check(b, pprof.StartCPUProfile(f))
-	return func() {
+	stop = sync.OnceFunc(func() {
 		pprof.StopCPUProfile()
 		check(b, f.Close())
-	}
+	})
+	b.Cleanup(stop)
+	return stop
 }
 
 // settle gives back what earlier runs have left in memory, so that the peak is the next one's.

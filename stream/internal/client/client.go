@@ -99,7 +99,7 @@ func (c Config) withDefaults() Config {
 		c.MaxFetchBytes = 16 << 20
 	}
 	if c.MaxFetchPartitionBytes == 0 {
-		c.MaxFetchPartitionBytes = 2 << 20
+		c.MaxFetchPartitionBytes = 1 << 20
 	}
 	if c.Linger == 0 {
 		c.Linger = 5 * time.Millisecond
