@@ -58,6 +58,12 @@ func parseCommand(args []string, stderr io.Writer) (func(context.Context, io.Wri
 			return runDesk(ctx, o, stdout, stderr)
 		}, err
 	}
+	if len(args) > 0 && args[0] == "backtest" {
+		o, err := parseBacktestOptions(args[1:], stderr)
+		return func(ctx context.Context, stdout io.Writer, stderr *os.File) error {
+			return runBacktest(ctx, o, stdout, stderr)
+		}, err
+	}
 	o, err := parseOptions(args, stderr)
 	return func(ctx context.Context, stdout io.Writer, stderr *os.File) error {
 		return runJob(ctx, o, stdout, stderr)
