@@ -4,6 +4,8 @@
 //	frauddetect --input transactions.csv.gz    a file, then a summary
 //	frauddetect --generate                     made-up payments until Ctrl-C
 //	frauddetect generate --days N              made-up payments as a CSV file
+//	frauddetect desk --dir DIR                 the fraud desk: rules and models that change while it runs
+//	frauddetect backtest --rules FILE          what other rules would have decided
 //	frauddetect evaluate --input FILE          how well models find the frauds of labelled payments
 //	frauddetect train --input FILE --out DIR   models that are trained on labelled payments
 //
