@@ -21,13 +21,18 @@ import (
 const (
 	HeaderCause     = "riffle.cause"     // why it could not be processed, as text
 	HeaderNode      = "riffle.node"      // the step of the topology
-	HeaderStage     = "riffle.stage"     // decoding, processing or producing
+	HeaderStage     = "riffle.stage"     // decoding, processing, producing or waiting
 	HeaderVersion   = "riffle.version"   // Config.Version, if it is set
 	HeaderTopic     = "riffle.topic"     // where the record was read
 	HeaderPartition = "riffle.partition" // decimal
 	HeaderOffset    = "riffle.offset"    // decimal
+	HeaderParked    = "riffle.parked"    // the place among the letters of its key, if keys are parked; decimal
 	HeaderTimers    = "riffle.timers"    // the store of a timer that failed; empty for a punctuation
 )
+
+// HeaderReplayed is given to a dead letter of a parked key when it is put back: its HeaderParked, after "discard:" if the
+// application is to forget it. The application takes it off again.
+const HeaderReplayed = task.HeaderReplayed
 
 // maxCauseBytes bounds the cause in the header: the record itself must still fit.
 const maxCauseBytes = 4 << 10
@@ -68,6 +73,9 @@ func (o *output) DeadLetter(d task.DeadLetter) error {
 		client.Header{Key: HeaderStage, Value: []byte(d.Stage.String())},
 		client.Header{Key: HeaderPartition, Value: strconv.AppendInt(nil, int64(d.Partition), 10)},
 	)
+	if d.Parked {
+		o.headers = append(o.headers, client.Header{Key: HeaderParked, Value: strconv.AppendInt(nil, d.Number, 10)})
+	}
 	if o.dead.version != "" {
 		o.headers = append(o.headers, client.Header{Key: HeaderVersion, Value: []byte(o.dead.version)})
 	}
@@ -94,7 +102,7 @@ func (o *output) Skip(d task.DeadLetter) {
 // headers the record is again what it was.
 func IsDeadLetterHeader(key string) bool {
 	switch key {
-	case HeaderCause, HeaderNode, HeaderStage, HeaderVersion, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTimers:
+	case HeaderCause, HeaderNode, HeaderStage, HeaderVersion, HeaderTopic, HeaderPartition, HeaderOffset, HeaderTimers, HeaderParked, HeaderReplayed:
 		return true
 	}
 	return false

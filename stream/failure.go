@@ -19,6 +19,9 @@ const (
 	// Producing: an output does not encode, is too large, or the cluster refuses it: the topic is gone, or this application may
 	// not write it.
 	Producing = task.Producing
+	// Waiting: it did not fail, but an earlier record of its key did, and keys are parked. Such a record is a dead letter, without
+	// a handler being asked.
+	Waiting = task.Waiting
 )
 
 // Reaction is what becomes of a record that failed. In each case it has no effect of its own: what it did is dropped.
@@ -69,6 +72,12 @@ type Errors struct {
 	// Backoff is the pause after the first failure. It doubles with each further one, up to MaxBackoff. The defaults are
 	// 100 ms and 10 s.
 	Backoff, MaxBackoff time.Duration
+
+	// ParkKeys keeps the records of a key in order when one of them becomes a dead letter: the later ones of that key from the
+	// same topic become dead letters too, unseen, until all were put back by riffle dlq replay and have passed. Parked keys are
+	// state, in the store parked-NAME after the first input of each sub-topology: they survive restarts. Each record with a key
+	// costs a look there. The default is to go on with the next record of the key.
+	ParkKeys bool
 }
 
 func (e Errors) withDefaults() Errors {
@@ -104,6 +113,9 @@ func (b *Builder) OnError(e Errors) {
 	b.onError = true
 	if err := e.validate(); err != nil {
 		b.mistake("onerror: %w", err)
+	}
+	if e.ParkKeys {
+		b.graph.ParkKeys()
 	}
 	b.errors = e
 }

@@ -76,7 +76,9 @@ type letter struct {
 	origin place
 	offset int64
 	node   string
+	stage  string
 	cause  string
+	parked string // its place among the letters of its key, if the application parks keys
 }
 
 // parseLetter reads the headers that an application gave a record. It fails for a record that did not come from there,
@@ -104,6 +106,10 @@ func parseLetter(r *kgo.Record) (letter, error) {
 			l.node = value
 		case stream.HeaderCause:
 			l.cause = value
+		case stream.HeaderStage:
+			l.stage = value
+		case stream.HeaderParked:
+			l.parked = value
 		}
 	}
 	switch {
@@ -117,13 +123,27 @@ func parseLetter(r *kgo.Record) (letter, error) {
 	return l, nil
 }
 
-// revived is the record as it was before it became a dead letter, for the partition that it was read from.
+// failed reports whether the record itself has failed, and does not only wait for an earlier one of its key.
+func (l letter) failed() bool { return l.stage != stream.Waiting.String() }
+
+// discarded is the record for an application that parks its key and is to forget it.
+func (l letter) discarded() *kgo.Record {
+	l.parked = "discard:" + l.parked
+	return l.revived()
+}
+
+// revived is the record as it was before it became a dead letter, for the partition that it was read from. If its key is parked
+// it says which of the key's letters it is.
 func (l letter) revived() *kgo.Record {
-	return &kgo.Record{
+	r := &kgo.Record{
 		Topic: l.origin.topic, Partition: l.origin.partition,
 		Key: l.record.Key, Value: l.record.Value, Timestamp: l.record.Timestamp,
 		Headers: slices.DeleteFunc(slices.Clone(l.record.Headers), func(h kgo.RecordHeader) bool {
 			return stream.IsDeadLetterHeader(h.Key)
 		}),
 	}
+	if l.parked != "" {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: stream.HeaderReplayed, Value: []byte(l.parked)})
+	}
+	return r
 }

@@ -28,16 +28,17 @@ const (
 
 // dlqReplay is one run of riffle dlq replay.
 type dlqReplay struct {
-	client *clientFlags
-	topic  string
-	stderr io.Writer
+	client  *clientFlags
+	topic   string
+	stderr  io.Writer
+	discard bool // what failed is given up
 
 	ends map[place]int64 // where the dead-letter topic ended when the command began
 	put  map[string]int  // records put back, by topic
 }
 
 func newDLQReplay(client *clientFlags) *cobra.Command {
-	dryRun := false
+	dryRun, discard := false, false
 	cmd := &cobra.Command{
 		Use:   "replay APP",
 		Short: "Put dead letters back where they were read",
@@ -46,14 +47,20 @@ headers that they had. Mend the cause first: a record that fails again becomes a
 
 A replay goes on where the last one ended, and ends where the topic ended when it began. What was put back and how far it came is
 one transaction: however it is interrupted, no letter is left out, and none is put back twice. Letters with a
-key come in their order. They come behind what the application has read meanwhile, records of the same key included.`,
+key come in their order. They come behind what the application has read meanwhile, records of the same key included, unless it
+parks keys (stream.Errors.ParkKeys): then the later records of a key are dead letters too, and come behind it. Those that arrived
+during a replay are for the next one.
+
+--discard gives up what has failed: it leaves it out, and puts back what waited for it. An application that
+parks keys is told, and goes on with the key.`,
 		Example: `  riffle dlq list fraud
   riffle dlq replay fraud --dry-run
-  riffle dlq replay fraud`,
+  riffle dlq replay fraud
+  riffle dlq replay fraud --discard   # give up what failed, and go on with what waits for it`,
 		Args:              oneApp,
 		ValidArgsFunction: completeApps(client),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f := dlqReplay{client: client, topic: deadLetterTopic(args[0]), stderr: cmd.ErrOrStderr(), put: make(map[string]int)}
+			f := dlqReplay{client: client, topic: deadLetterTopic(args[0]), stderr: cmd.ErrOrStderr(), discard: discard, put: make(map[string]int)}
 			if dryRun {
 				return f.dryRun(cmd.Context(), cmd.OutOrStdout())
 			}
@@ -63,8 +70,13 @@ key come in their order. They come behind what the application has read meanwhil
 		},
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be put back")
+	cmd.Flags().BoolVar(&discard, "discard", false, "give up what failed, and put back what waits for it")
+	cmd.MarkFlagsMutuallyExclusive("dry-run", "discard")
 	return cmd
 }
+
+// givenUp counts, among the topics, what was discarded. No topic has that name.
+const givenUp = ""
 
 // replayGroup is the consumer group that remembers how far a dead-letter topic was replayed.
 func replayGroup(topic string) string { return topic + "-replay" }
@@ -121,6 +133,10 @@ func (f *dlqReplay) counts() string {
 	}
 	var parts []string
 	for _, topic := range slices.Sorted(maps.Keys(f.put)) {
+		if topic == givenUp {
+			parts = append(parts, count(f.put[topic], "record")+" given up")
+			continue
+		}
 		parts = append(parts, fmt.Sprintf("%s to %s", count(f.put[topic], "record"), topic))
 	}
 	return strings.Join(parts, ", ")
@@ -239,8 +255,16 @@ func (f *dlqReplay) putBack(ctx context.Context, session *kgo.GroupTransactSessi
 			fmt.Fprintf(f.stderr, "riffle: %v: it stays where it is\n", err)
 			continue
 		}
-		put[l.origin.topic]++
-		revived = append(revived, l.revived())
+		switch {
+		case !f.discard || !l.failed():
+			put[l.origin.topic]++
+			revived = append(revived, l.revived())
+		case l.parked != "":
+			put[givenUp]++
+			revived = append(revived, l.discarded())
+		default:
+			put[givenUp]++
+		}
 	}
 	for _, result := range session.ProduceSync(ctx, revived...) {
 		if err := result.Err; err != nil {

@@ -3,6 +3,7 @@ package streamtest
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -60,6 +61,10 @@ type DeadLetter struct {
 	Timers     string // the store of a timer
 	Node       string // where it failed
 	Stage      stream.Stage
+	Time       time.Time
+	Headers    []stream.Header
+	Parked     bool // its key is parked: Replay puts it back in its place
+	number     int64
 	Cause      error
 }
 
@@ -151,6 +156,36 @@ func (d *Driver) PipeRecord[K, V any](t stream.Topic[K, V], r stream.Record[K, V
 		headers[i] = client.Header(h)
 	}
 	d.pipe(t.Name, client.Record{Key: notNil(key), Value: notNil(value), Headers: headers, Timestamp: r.Time.UnixMilli()})
+}
+
+// Replay puts dead letters back where they were read, as riffle dlq replay does. They are those of records, not of timers.
+func (d *Driver) Replay(letters ...DeadLetter) {
+	d.t.Helper()
+	d.putBack(letters, "")
+}
+
+// Discard gives dead letters up, as riffle dlq replay --discard does with those that failed: where their keys are parked, the
+// topology is told.
+func (d *Driver) Discard(letters ...DeadLetter) {
+	d.t.Helper()
+	parked := slices.DeleteFunc(slices.Clone(letters), func(l DeadLetter) bool { return !l.Parked })
+	d.putBack(parked, "discard:")
+}
+
+func (d *Driver) putBack(letters []DeadLetter, how string) {
+	d.t.Helper()
+	for _, l := range letters {
+		r := client.Record{Key: l.Key, Value: l.Value, Timestamp: l.Time.UnixMilli()}
+		for _, h := range l.Headers {
+			if !stream.IsDeadLetterHeader(h.Key) {
+				r.Headers = append(r.Headers, client.Header(h))
+			}
+		}
+		if l.Parked {
+			r.Headers = append(r.Headers, client.Header{Key: stream.HeaderReplayed, Value: strconv.AppendInt([]byte(how), l.number, 10)})
+		}
+		d.pipe(l.Topic, r)
+	}
 }
 
 // Delete is Pipe for a null value: a tombstone, if the topic is read as a table.
@@ -324,7 +359,16 @@ func deadLetter(l task.DeadLetter) DeadLetter {
 	return DeadLetter{
 		Topic: l.Topic, Offset: l.Record.Offset, Key: clone(l.Record.Key), Value: clone(l.Record.Value),
 		Timers: l.Timers, Node: l.Node, Stage: l.Stage, Cause: l.Cause,
+		Time: time.UnixMilli(l.Record.Timestamp).UTC(), Parked: l.Parked, number: l.Number,
+		Headers: fromHeaders(l.Record.Headers),
 	}
+}
+
+func fromHeaders(in []client.Header) (headers []stream.Header) {
+	for _, h := range in {
+		headers = append(headers, stream.Header{Key: h.Key, Value: clone(h.Value)})
+	}
+	return headers
 }
 
 // clone copies b; null stays null, and empty stays empty.

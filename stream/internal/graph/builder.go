@@ -11,6 +11,7 @@ type Builder struct {
 	nodes []*Node
 	taken map[string]int // how often a derived name stem was used
 	errs  []error
+	park  bool
 }
 
 // NewBuilder returns a builder for the application of that name.
@@ -44,6 +45,9 @@ func ancestor(inputs []Edge) string {
 	return ""
 }
 
+// ParkKeys has each sub-topology keep the keys of which a record is a dead letter, in the store parked-NAME after its first input.
+func (b *Builder) ParkKeys() { b.park = true }
+
 // Mistake records an error that Build will report. The message names the node or topic it is about.
 func (b *Builder) Mistake(format string, args ...any) {
 	b.errs = append(b.errs, fmt.Errorf("stream: "+format, args...))
@@ -67,7 +71,10 @@ func (b *Builder) Build() (*Topology, error) {
 	c.repartition()
 	c.ahead()
 	subs := c.subTopologies()
-	c.internalTopics()
+	if b.park {
+		c.parkKeys(subs)
+	}
+	c.internalTopics(subs)
 	if len(c.errs) > 0 {
 		return nil, errors.Join(c.errs...)
 	}

@@ -221,7 +221,7 @@ func (c *check) loops() {
 }
 
 // internalTopics checks the names of the topics that the application makes for itself.
-func (c *check) internalTopics() {
+func (c *check) internalTopics(subs []*SubTopology) {
 	user := make(map[string]*Node)
 	for _, n := range c.nodes {
 		if n.Kind == Source || n.Kind == Sink || n.Kind == Global {
@@ -244,6 +244,11 @@ func (c *check) internalTopics() {
 	reserve(DeadLetterTopic(c.app), "the dead letters")
 	reserve(TopologyTopic(c.app), "the text of the topology")
 	reserve(IdleCloseTopic(c.app), "the idle closes")
+	for _, s := range subs {
+		if s.Parking != "" {
+			reserve(ChangelogTopic(c.app, s.Parking), "the parked keys of "+s.Inputs[0].Node.Name)
+		}
+	}
 	for _, n := range c.nodes {
 		if n.Repartitions() {
 			reserve(n.Topic, fmt.Sprintf("rekey %q", n.Name))

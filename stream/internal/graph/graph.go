@@ -95,6 +95,7 @@ type SubTopology struct {
 	Outputs []string     // topics it writes, repartition topics included, in order, each once
 	Stores  []state.Spec // in the order in which the topology names them
 	Nodes   []*Node      // in order of creation
+	Parking string       // the store of parked keys; empty if keys are not parked
 }
 
 // Stateful reports whether the sub-topology has stores.
@@ -213,14 +214,25 @@ func (t *Topology) String() string {
 	return b.String()
 }
 
+// parking is what the text of the first input says of the store of parked keys.
+func (s *SubTopology) parking(input *Node) string {
+	if s.Parking == "" || input != s.Inputs[0].Node {
+		return ""
+	}
+	return " store=" + s.Parking
+}
+
 func (s *SubTopology) describe(b *strings.Builder) {
 	for _, in := range s.Inputs {
 		if in.Repartition {
-			fmt.Fprintf(b, "source %s topic=%s\n", in.Node.Name, in.Topic)
+			fmt.Fprintf(b, "source %s topic=%s%s\n", in.Node.Name, in.Topic, s.parking(in.Node))
 		}
 	}
 	for _, n := range s.Nodes {
 		fmt.Fprintf(b, "%s %s", n.Kind, n.Name)
+		if n.Kind == Source {
+			b.WriteString(s.parking(n))
+		}
 		if n.Repartitions() {
 			fmt.Fprintf(b, " topic=%s", n.Topic)
 		}

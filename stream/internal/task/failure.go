@@ -15,6 +15,7 @@ const (
 	Decoding   Stage = iota + 1 // the record does not decode, or has no event time
 	Processing                  // a user function failed, or a timer or punctuation
 	Producing                   // an output does not encode, is too large, or was refused by the cluster
+	Waiting                     // it did not fail, but an earlier record of its key did, which is parked
 )
 
 func (s Stage) String() string {
@@ -25,6 +26,8 @@ func (s Stage) String() string {
 		return "processing"
 	case Producing:
 		return "producing"
+	case Waiting:
+		return "waiting"
 	}
 	return fmt.Sprintf("stage(%d)", int(s))
 }
@@ -83,13 +86,24 @@ func (t *Task) reject(in *input, before int64) (done bool, err error) {
 		t.postpone(in, before, p.pause(in.attempts))
 		return false, nil
 	}
-	switch err := t.dispose(letter); {
+	if letter.Parked = t.parks(in); letter.Parked {
+		letter.Number = max(in.place.number, 0) // of a key that is not parked yet it is the first
+	}
+	reaction, err := t.dispose(letter)
+	switch {
 	case errors.Is(err, ErrHold):
 		in.attempts = 0
 		t.held = true
 		t.postpone(in, before, holdPause)
 		return false, nil
 	case err != nil:
+		return false, t.stop(in, err)
+	case reaction == ToDeadLetters && letter.Parked:
+		t.parking.add(in, in.place)
+	case in.place.isFirst():
+		t.parking.pass(in, in.place)
+	}
+	if err := f.takeEffect(t.cfg.Output); err != nil {
 		return false, t.stop(in, err)
 	}
 	in.advance()
@@ -108,18 +122,18 @@ func (t *Task) stage(in *input) Stage {
 }
 
 // dispose makes a dead letter, or does what else is to be done with what failed.
-func (t *Task) dispose(letter DeadLetter) error {
-	switch t.react(letter) {
+func (t *Task) dispose(letter DeadLetter) (r Reaction, err error) {
+	switch r = t.react(letter); r {
 	case Skip:
 		t.cfg.Output.Skip(letter)
 	case Stop:
-		return letter.Cause
+		err = letter.Cause
 	default:
-		if err := t.cfg.Output.DeadLetter(letter); err != nil {
-			return fmt.Errorf("dead letter: %w", err)
+		if err = t.cfg.Output.DeadLetter(letter); err != nil {
+			err = fmt.Errorf("dead letter: %w", err)
 		}
 	}
-	return nil
+	return r, err
 }
 
 // react asks the policy. A function that panics has no say.
@@ -189,7 +203,7 @@ func (t *Task) rejectDue(s *schedule, at int64, key []byte, before int64) (done 
 		s.timers.remove()
 		letter.Record.Key, letter.Timers = notNull(key), s.timers.store.name
 	}
-	err = t.dispose(letter)
+	_, err = t.dispose(letter)
 	if errors.Is(err, ErrHold) {
 		t.held = true
 		t.postpone(nil, before, holdPause)

@@ -19,7 +19,9 @@ type input struct {
 	decoded bool           // the source holds the first record
 	// eventTime is that of the first record, if it is decoded.
 	eventTime int64
-	attempts  int // how often the first record has failed
+	attempts  int              // how often the first record has failed
+	place     place            // of the first record, once it was looked for
+	replays   map[int64]replay // of queued records, by offset
 
 	prepared  int // how many of the first records were prepared
 	aheadAt   int // the batch, and the place in it, of the first that was not
@@ -68,6 +70,9 @@ func (in *input) advance() {
 	b.Records = b.Records[1:]
 	in.queued--
 	in.decoded, in.attempts = false, 0
+	if len(in.replays) > 0 {
+		delete(in.replays, in.next-1)
+	}
 	if in.prepared > 0 {
 		in.prepared--
 		in.ahead.Drop()

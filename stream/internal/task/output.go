@@ -41,6 +41,9 @@ type DeadLetter struct {
 	Output string // the topic of the output that failed it
 	// Attempts is how often it was tried.
 	Attempts int
+	// Parked says that its key is parked. Number is its place among the letters of the key.
+	Parked bool
+	Number int64
 }
 
 // PanicError is a panic of a user function.

@@ -93,19 +93,20 @@ func (c Config) validate() error {
 
 // Task runs one sub-topology on one partition of its inputs.
 type Task struct {
-	cfg    Config
-	sub    *graph.SubTopology
-	frame  Frame
-	inputs []*input
-	aheads []*input    // those whose records are prepared before their turn
-	due    []*schedule // what happens between records, in the order of the nodes
-	clock  clock
-	target int64        // stream time is to reach it without a record, in milliseconds
-	now    time.Time    // of Run
-	until  time.Time    // nothing is done before: something that failed is tried again then
-	held   bool         // because a dead letter cannot be written
-	panics map[int]bool // nodes that panicked before
-	err    error        // why the task stopped
+	cfg     Config
+	sub     *graph.SubTopology
+	frame   Frame
+	inputs  []*input
+	aheads  []*input    // those whose records are prepared before their turn
+	due     []*schedule // what happens between records, in the order of the nodes
+	clock   clock
+	target  int64        // stream time is to reach it without a record, in milliseconds
+	now     time.Time    // of Run
+	until   time.Time    // nothing is done before: something that failed is tried again then
+	parking *parking     // nil unless keys are parked
+	held    bool         // because a dead letter cannot be written
+	panics  map[int]bool // nodes that panicked before
+	err     error        // why the task stopped
 }
 
 // New returns a task that holds no records.
@@ -134,6 +135,9 @@ func New(cfg Config) (*Task, error) {
 		if t.frame.globals[topic] = cfg.Globals[topic]; t.frame.globals[topic] == nil {
 			t.frame.globals[topic] = NewGlobal()
 		}
+	}
+	if on := t.frame.stores[t.sub.Parking]; on != nil {
+		t.parking = &parking{store: on, frame: &t.frame}
 	}
 	sources := cfg.Program.Open(t.sub, &t.frame)
 	if err := t.openSchedules(); err != nil {
@@ -164,6 +168,9 @@ func (t *Task) Add(b client.Batch) error {
 		if in.topic == b.Topic {
 			if b.Partition != t.cfg.ID.Partition {
 				return fmt.Errorf("task %s: a batch of %s-%d is not of this task's partition", t.cfg.ID, b.Topic, b.Partition)
+			}
+			if t.parking != nil {
+				in.takeReplays(b.Records)
 			}
 			in.add(b)
 			return nil
@@ -301,6 +308,9 @@ func (t *Task) first() (first *input, took bool, err error) {
 			}
 			continue
 		case !in.decoded:
+			if free, took, err := t.park(in); !free {
+				return nil, took, err
+			}
 			if ok, took, err := t.decode(in); !ok {
 				return nil, took, err
 			}
@@ -337,6 +347,9 @@ func (t *Task) process(in *input) (took bool, err error) {
 	}
 	if f.failed != nil {
 		return t.reject(in, before)
+	}
+	if in.place.isFirst() {
+		t.parking.pass(in, in.place)
 	}
 	if err := f.takeEffect(t.cfg.Output); err != nil {
 		return false, t.stop(in, err)
