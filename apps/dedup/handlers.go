@@ -88,7 +88,7 @@ func (h *handlers) submit(w http.ResponseWriter, r *http.Request) error {
 		at = now
 	}
 	request := rand.Text()
-	d, err := h.desk.Do(ctx, request, payment.Card, payment, at)
+	d, err := h.desk.Do(ctx, request, nil, payment.Card, payment, at)
 	switch {
 	case errors.Is(err, replies.ErrPending):
 		return httpapi.Pending(w, request)

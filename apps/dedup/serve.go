@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -51,6 +52,9 @@ func parseServeOptions(args []string, out io.Writer) (serveOptions, error) {
 //go:embed openapi.json
 var openAPI []byte
 
+// commitInterval is short because somebody waits.
+const commitInterval = 2 * time.Millisecond
+
 // serve runs the topology and the API until ctx ends.
 func serve(ctx context.Context, o serveOptions, stdout io.Writer, log io.Writer) (err error) {
 	level := slog.LevelWarn
@@ -80,7 +84,7 @@ func serve(ctx context.Context, o serveOptions, stdout io.Writer, log io.Writer)
 			return err
 		}
 	}
-	app, err := stream.NewApp(topology, cluster, stream.Config{Workers: o.workers, Logger: logger})
+	app, err := stream.NewApp(topology, cluster, stream.Config{Workers: o.workers, CommitInterval: commitInterval, Logger: logger})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 //
 //	frauddetect --input transactions.csv.gz    a file, then a summary
 //	frauddetect --generate                     made-up payments until Ctrl-C
+//	frauddetect serve --dir DIR                payments over HTTP
 //	frauddetect generate --days N              made-up payments as a CSV file
 //	frauddetect desk --dir DIR                 the fraud desk: rules and models that change while it runs
 //	frauddetect backtest --rules FILE          what other rules would have decided

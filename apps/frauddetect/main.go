@@ -48,6 +48,12 @@ func parseCommand(args []string, stderr io.Writer) (func(context.Context, io.Wri
 			return runTrain(ctx, o, stdout, stderr)
 		}, err
 	}
+	if len(args) > 0 && args[0] == "serve" {
+		o, err := parseServeOptions(args[1:], stderr)
+		return func(ctx context.Context, stdout io.Writer, stderr *os.File) error {
+			return runServe(ctx, o, stdout, stderr)
+		}, err
+	}
 	if len(args) > 0 && args[0] == "generate" {
 		o, err := parseGenerateOptions(args[1:], stderr)
 		return func(ctx context.Context, stdout io.Writer, _ *os.File) error { return runGenerate(ctx, o, stdout) }, err

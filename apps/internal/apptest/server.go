@@ -106,6 +106,11 @@ func (s *Server) Stop(t testing.TB) {
 	}
 }
 
+// CPU is the processor time that it took, once it has ended.
+func (s *Server) CPU() time.Duration {
+	return s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime()
+}
+
 // Kill kills it.
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()

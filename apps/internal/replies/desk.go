@@ -62,10 +62,10 @@ type Desk[V, D any] struct {
 	cfg     Config
 	cluster *stream.Cluster
 	input   stream.Topic[string, V]
-	output  stream.Topic[string, D]
+	outputs []stream.Topic[string, D]
 	ctx     context.Context // of what outlives a request: that of a record that is being written must not end
 	stop    context.CancelFunc
-	done    chan struct{}
+	reading sync.WaitGroup
 
 	writing sync.Mutex // of which content is written first
 	writer  *stream.Writer[string, V]
@@ -84,19 +84,21 @@ type request struct {
 	replied chan struct{} // closed when there is one
 }
 
-// Open opens a desk on topics that exist. Close it after use.
-func Open[V, D any](ctx context.Context, cfg Config, cluster *stream.Cluster, input stream.Topic[string, V], output stream.Topic[string, D]) (*Desk[V, D], error) {
-	d := &Desk[V, D]{cfg: cfg.withDefaults(), cluster: cluster, input: input, output: output, done: make(chan struct{})}
+// Open opens a desk on topics that exist: a request has its reply in one of the outputs. Close it after use.
+func Open[V, D any](ctx context.Context, cfg Config, cluster *stream.Cluster, input stream.Topic[string, V], outputs ...stream.Topic[string, D]) (*Desk[V, D], error) {
+	if len(outputs) == 0 {
+		return nil, errors.New("replies: no topic for replies")
+	}
+	d := &Desk[V, D]{cfg: cfg.withDefaults(), cluster: cluster, input: input, outputs: outputs}
 	d.mu.waiting = make(map[string]*request)
 	d.mu.known = newMemory(d.cfg.MaxBytes)
 	if err := d.openWriter(ctx); err != nil {
 		return nil, err
 	}
 	d.ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
-	go func() {
-		defer close(d.done)
-		d.follow(d.ctx)
-	}()
+	for _, output := range outputs {
+		d.reading.Go(func() { d.follow(d.ctx, output.Name) })
+	}
 	return d, nil
 }
 
@@ -119,17 +121,15 @@ func (d *Desk[V, D]) Close() error {
 		d.writer = nil
 	}
 	d.stop()
-	<-d.done
+	d.reading.Wait()
 	return err
 }
 
 // Do writes a request under an id, and waits for its reply until ctx ends: then the error is ErrPending. An id that was there before is
-// not written again: it has the reply of the first, unless its content differs (ErrOtherContent).
-func (d *Desk[V, D]) Do(ctx context.Context, id, key string, v V, at time.Time) (reply D, err error) {
-	sum, err := d.sum(key, v)
-	if err != nil {
-		return reply, err
-	}
+// not written again: it has the reply of the first, unless its content differs (ErrOtherContent). The content is what a client says again when
+// it tries again, which v need not be: it may have a time that was made up here.
+func (d *Desk[V, D]) Do(ctx context.Context, id string, content []byte, key string, v V, at time.Time) (reply D, err error) {
+	sum := sumOf(content)
 	r, first, err := d.enter(id, sum)
 	if err != nil {
 		return reply, err
@@ -154,14 +154,10 @@ func (d *Desk[V, D]) Do(ctx context.Context, id, key string, v V, at time.Time) 
 	return d.Find(id)
 }
 
-// sum is a short one of the content: enough to tell a retry from another request.
-func (d *Desk[V, D]) sum(key string, v V) (string, error) {
-	content, err := d.input.Value.Encode([]byte(key), v)
-	if err != nil {
-		return "", fmt.Errorf("replies: %w", err)
-	}
+// sumOf is a short one: enough to tell a retry from another request.
+func sumOf(content []byte) string {
 	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:8]), nil
+	return hex.EncodeToString(sum[:8])
 }
 
 // enter makes a request, or finds the earlier one of the same id. There is none to wait for if the reply is known.
@@ -225,7 +221,7 @@ func (d *Desk[V, D]) Find(id string) (reply D, err error) {
 	d.mu.Unlock()
 	switch {
 	case found:
-		return d.output.Value.Decode(known.value)
+		return d.outputs[0].Value.Decode(known.value)
 	case waits:
 		return reply, ErrPending
 	}
@@ -243,8 +239,8 @@ func (d *Desk[V, D]) Waiting() int {
 const retryAfter = 500 * time.Millisecond
 
 // follow reads the replies until ctx ends. Most records of a busy topology are no replies, so their values are not decoded.
-func (d *Desk[V, D]) follow(ctx context.Context) {
-	raw := stream.NewTopic(d.output.Name, serde.Bytes, serde.Bytes)
+func (d *Desk[V, D]) follow(ctx context.Context, output string) {
+	raw := stream.NewTopic(output, serde.Bytes, serde.Bytes)
 	for ctx.Err() == nil {
 		for r, err := range d.cluster.Follow(ctx, raw, d.cfg.Recall) {
 			if err != nil {

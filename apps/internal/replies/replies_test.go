@@ -71,7 +71,7 @@ func TestRequestAndReply(t *testing.T) {
 	for i := range 50 {
 		asking.Go(func() {
 			id := fmt.Sprint("id", i%25) // each id twice
-			got, err := d.Do(t.Context(), id, "key"+id, "question "+id, time.Now())
+			got, err := d.Do(t.Context(), id, []byte(id), "key"+id, "question "+id, time.Now())
 			if want := "QUESTION " + strings.ToUpper(id); err != nil || got != want {
 				t.Errorf("the reply to %s is %q, %v, want %q", id, got, err, want)
 			}
@@ -81,7 +81,7 @@ func TestRequestAndReply(t *testing.T) {
 	if n := d.Waiting(); n != 0 {
 		t.Errorf("%d requests wait", n)
 	}
-	if _, err := d.Do(t.Context(), "id1", "keyid1", "another question", time.Now()); !errors.Is(err, ErrOtherContent) {
+	if _, err := d.Do(t.Context(), "id1", []byte("other"), "keyid1", "another question", time.Now()); !errors.Is(err, ErrOtherContent) {
 		t.Errorf("an id with other content: %v", err)
 	}
 	if _, err := d.Find("nobody"); !errors.Is(err, ErrUnknown) {
@@ -92,7 +92,7 @@ func TestRequestAndReply(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 2 {
-		if _, err := d.Do(ctx, "late", "k", "", time.Now()); !errors.Is(err, ErrPending) || !errors.Is(err, context.Canceled) {
+		if _, err := d.Do(ctx, "late", nil, "k", "", time.Now()); !errors.Is(err, ErrPending) || !errors.Is(err, context.Canceled) {
 			t.Errorf("without an answer: %v", err)
 		}
 	}
@@ -101,14 +101,14 @@ func TestRequestAndReply(t *testing.T) {
 	// After a restart the replies are known, and nothing is written twice.
 	d, end = open(t, dir, Config{})
 	defer end()
-	got, err := d.Do(t.Context(), "new", "k", "hello", time.Now())
+	got, err := d.Do(t.Context(), "new", nil, "k", "hello", time.Now())
 	if err != nil || got != "HELLO" {
 		t.Fatalf("after a restart: %q, %v", got, err)
 	}
-	if got, err := d.Do(t.Context(), "id1", "keyid1", "question id1", time.Now()); err != nil || got != "QUESTION ID1" {
+	if got, err := d.Do(t.Context(), "id1", []byte("id1"), "keyid1", "question id1", time.Now()); err != nil || got != "QUESTION ID1" {
 		t.Errorf("a request of before the restart: %q, %v", got, err)
 	}
-	if _, err := d.Do(t.Context(), "id1", "keyid1", "another question", time.Now()); !errors.Is(err, ErrOtherContent) {
+	if _, err := d.Do(t.Context(), "id1", []byte("other"), "keyid1", "another question", time.Now()); !errors.Is(err, ErrOtherContent) {
 		t.Errorf("after a restart, an id with other content: %v", err)
 	}
 	n := 0
@@ -129,20 +129,20 @@ func TestTooManyWait(t *testing.T) {
 	defer end()
 	ctx, cancel := context.WithCancel(t.Context())
 	var waiting sync.WaitGroup
-	waiting.Go(func() { _, _ = d.Do(ctx, "silence", "k", "", time.Now()) })
+	waiting.Go(func() { _, _ = d.Do(ctx, "silence", nil, "k", "", time.Now()) })
 	for d.Waiting() == 0 {
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Millisecond):
 		}
 	}
-	if _, err := d.Do(t.Context(), "one-more", "k", "x", time.Now()); !errors.Is(err, ErrBusy) {
+	if _, err := d.Do(t.Context(), "one-more", nil, "k", "x", time.Now()); !errors.Is(err, ErrBusy) {
 		t.Errorf("one more request: %v", err)
 	}
 	if _, err := d.Find("silence"); !errors.Is(err, ErrPending) {
 		t.Errorf("the one that waits: %v", err)
 	}
-	if _, err := d.Do(t.Context(), "two words", "k", "x", time.Now()); err == nil {
+	if _, err := d.Do(t.Context(), "two words", nil, "k", "x", time.Now()); err == nil {
 		t.Error("an id with a space is accepted")
 	}
 	cancel()

@@ -156,3 +156,18 @@ func (c *Client) checkBody(t testing.TB, where string, n node, contentType strin
 		t.Errorf("%s is not as documented: %v\n%s", where, err, body)
 	}
 }
+
+// Get returns a page that is no part of the document.
+func (c *Client) Get(t testing.TB, path string) []byte {
+	t.Helper()
+	response, err := http.Get(c.URL + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: status %d, %v", path, response.StatusCode, err)
+	}
+	return body
+}
