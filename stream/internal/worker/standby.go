@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/riffle-stream/riffle/state"
@@ -172,6 +173,9 @@ func (w *Worker) followFailed(err error) error {
 		return errors.Join(err, closeErr)
 	}
 	s := &w.standbys
+	if time.Since(s.failed) > 2*maxFollowBackoff {
+		s.wait = 0 // it went well for a while
+	}
 	s.failed, s.wait = time.Now(), min(max(2*s.wait, followBackoff), maxFollowBackoff)
 	w.cfg.Logger.Warn("the copies of other instances' state cannot be kept up to date, trying again", "app", w.cfg.App, "after", s.wait, "err", err)
 	return nil
@@ -237,17 +241,21 @@ func (w *Worker) probe() {
 }
 
 // follow opens the state of standbys and keeps it up to date until ctx ends.
-func (w *Worker) follow(ctx context.Context, f *following) (err error) {
-	for id, r := range f.tasks {
+func (w *Worker) follow(ctx context.Context, f *following) error {
+	tasks, err := w.existing(ctx, f.tasks)
+	if err != nil {
+		return err
+	}
+	for _, r := range tasks {
 		if r.state != nil {
 			continue
 		}
-		if r.state, err = w.cfg.Backend.OpenTask(id, r.sub.Stores); err != nil {
-			return fmt.Errorf("worker: open the state of task %s: %w", id, err)
+		if r.state, err = w.cfg.Backend.OpenTask(r.id, r.sub.Stores); err != nil {
+			return fmt.Errorf("worker: open the state of task %s: %w", r.id, err)
 		}
 	}
 	for wiped := make(map[*running]bool); ; {
-		doubted, err := w.followOnce(ctx, f)
+		doubted, err := w.followOnce(ctx, tasks)
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
@@ -265,12 +273,27 @@ func (w *Worker) follow(ctx context.Context, f *following) (err error) {
 	}
 }
 
-// followOnce follows the changelogs until ctx ends, or local data turn out not to fit them.
-func (w *Worker) followOnce(ctx context.Context, f *following) (doubted map[*running]error, err error) {
-	tasks := make([]*running, 0, len(f.tasks))
-	for _, r := range f.tasks {
-		tasks = append(tasks, r)
+// existing are those of the tasks that there are: of the sub-topologies that share a unit some may have fewer partitions.
+func (w *Worker) existing(ctx context.Context, wanted map[state.TaskID]*running) (tasks []*running, err error) {
+	var inputs []string
+	for _, r := range wanted {
+		inputs = append(inputs, r.sub.Inputs...)
 	}
+	slices.Sort(inputs)
+	found, err := w.client.Admin().Topics(ctx, slices.Compact(inputs)...)
+	if err != nil {
+		return nil, err
+	}
+	for id, r := range wanted {
+		if slices.ContainsFunc(r.sub.Inputs, func(topic string) bool { return id.Partition < found[topic].Partitions }) {
+			tasks = append(tasks, r)
+		}
+	}
+	return tasks, nil
+}
+
+// followOnce follows the changelogs until ctx ends, or local data turn out not to fit them.
+func (w *Worker) followOnce(ctx context.Context, tasks []*running) (doubted map[*running]error, err error) {
 	replays, err := w.planRestore(ctx, tasks)
 	if err != nil {
 		return nil, err
