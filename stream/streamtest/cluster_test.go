@@ -187,3 +187,46 @@ func TestClusterFails(t *testing.T) {
 		})
 	}
 }
+
+// When an instance dies, the one that keeps copies of its state goes on without reading the changelogs anew.
+func TestStandbySurvivesCrash(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := streamtest.NewCluster(t, counter(t), streamtest.ClusterConfig{Instances: 3, Partitions: 4, App: stream.Config{Standbys: 1}})
+		want, got := make(map[string][]int64), make(map[string][]int64)
+		for range 5 {
+			c.Write(visits, visit(60, want)...)
+			c.Settle()
+		}
+		c.Advance(time.Second) // the copies follow
+		kept := make(map[string]bool)
+		var restored int64
+		for i := range 3 {
+			stats := c.App(i).Stats()
+			if stats.StandbyLag > 0 {
+				t.Errorf("the copies of instance %d lack %d records", i, stats.StandbyLag)
+			}
+			if i > 0 {
+				restored += stats.Restored
+				for _, task := range stats.Standbys {
+					kept[task] = true
+				}
+			}
+		}
+		for _, task := range c.App(0).Stats().Tasks {
+			if !kept[task] && task[0] == '1' { // sub-topology 1 has the store
+				t.Errorf("nobody keeps a copy of the state of task %s", task)
+			}
+		}
+		c.Crash(0)
+		c.Write(visits, visit(60, want)...)
+		c.Settle()
+		if again := c.App(1).Stats().Restored + c.App(2).Stats().Restored; again != restored {
+			t.Errorf("the others restored %d records to take over, want 0", again-restored)
+		}
+		byPage(c.Read(pages), got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	})
+}
