@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
+	"github.com/riffle-stream/riffle/apps/frauddetect/generator"
+	"github.com/riffle-stream/riffle/apps/frauddetect/office"
+	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
+	"github.com/riffle-stream/riffle/stream"
+)
+
+// benchDesk is a running desk with the starter's rules and the shipped models.
+type benchDesk struct {
+	b          testing.TB
+	cluster    *stream.Cluster
+	generator  *generator.Generator
+	app        *stream.App
+	inputsDone chan struct{}
+	ended      chan error
+}
+
+func newBenchDesk(b testing.TB) *benchDesk {
+	b.Helper()
+	d := &benchDesk{b: b, cluster: stream.Embedded(b.TempDir()), inputsDone: make(chan struct{}), ended: make(chan error, 1)}
+	if err := d.cluster.Open(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	for _, def := range desk.Definitions(4) {
+		if err := d.cluster.CreateTopic(b.Context(), def.Name, def.Partitions, def.Settings); err != nil {
+			b.Fatal(err)
+		}
+	}
+	topology, err := chain{partitions: 4}.topology()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if d.app, err = stream.NewApp(topology, d.cluster, stream.Config{InputsDone: d.inputsDone, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		b.Fatal(err)
+	}
+	go func() { d.ended <- d.app.Run(context.WithoutCancel(b.Context())) }()
+	if d.generator, err = generator.New(generator.Config{}); err != nil {
+		b.Fatal(err)
+	}
+	d.rules()
+	return d
+}
+
+func (d *benchDesk) rules() {
+	d.b.Helper()
+	o, err := office.Open(d.b.Context(), d.cluster, 0)
+	if err != nil {
+		d.b.Fatal(err)
+	}
+	began := deskOptions{options: options{generator: d.generator.Config()}}
+	set, err1 := began.readRules()
+	models, err2 := began.modelFiles()
+	if err1 != nil || err2 != nil {
+		d.b.Fatal(err1, err2)
+	}
+	last := ""
+	for _, c := range o.Differences(set, models[:1]) {
+		c.Who = "benchmark"
+		made, err := o.Change(d.b.Context(), c)
+		if err != nil {
+			d.b.Fatal(err)
+		}
+		last = made.ID
+	}
+	if _, err := o.Wait(d.b.Context(), last, 4); err != nil {
+		d.b.Fatal(err)
+	}
+	if err := o.Close(); err != nil {
+		d.b.Fatal(err)
+	}
+}
+
+func (d *benchDesk) writer() *stream.Writer[string, payment.Transaction] {
+	d.b.Helper()
+	w, err := stream.NewWriter(d.b.Context(), d.cluster, desk.Transactions, stream.WriterConfig{Linger: time.Millisecond})
+	if err != nil {
+		d.b.Fatal(err)
+	}
+	return w
+}
+
+// pay writes the next payment, as if it were made at a time; zero leaves the generated one.
+func (d *benchDesk) pay(w *stream.Writer[string, payment.Transaction], at time.Time) {
+	tx := d.generator.Next()
+	if !at.IsZero() {
+		tx.Time = at
+	}
+	if err := w.Write(d.b.Context(), stream.Record[string, payment.Transaction]{Key: tx.Card, Value: tx}); err != nil {
+		d.b.Fatal(err)
+	}
+}
+
+// stop waits until everything that was written is decided.
+func (d *benchDesk) stop(w *stream.Writer[string, payment.Transaction]) {
+	d.b.Helper()
+	if err := w.Close(); err != nil {
+		d.b.Fatal(err)
+	}
+	close(d.inputsDone)
+	if err := <-d.ended; err != nil {
+		d.b.Fatal(err)
+	}
+}
+
+// close ends the cluster.
+func (d *benchDesk) close() {
+	if n := d.app.Stats().DeadLetters; n > 0 {
+		d.b.Errorf("%d dead letters", n)
+	}
+	if err := d.cluster.Close(); err != nil {
+		d.b.Error(err)
+	}
+}
+
+// BenchmarkDesk is the whole way of a payment, exactly once: written, through duplicates, features, rules and model, to its decision, with the
+// broker in the same process.
+func BenchmarkDesk(b *testing.B) {
+	d := newBenchDesk(b)
+	defer d.close()
+	w := d.writer()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		d.pay(w, time.Time{})
+	}
+	d.stop(w)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "payments/s")
+}
+
+// BenchmarkDecisionLatency measures from when a payment was to be sent, at a rate, until its decision has been read. Run it with
+// -benchtime=50000x: that many payments.
+func BenchmarkDecisionLatency(b *testing.B) {
+	for _, rate := range []int{2_000, 10_000} {
+		b.Run(fmt.Sprintf("rate=%d", rate), func(b *testing.B) {
+			d := newBenchDesk(b)
+			defer d.close()
+			w := d.writer()
+			read := make(chan []time.Duration)
+			go func() {
+				var took []time.Duration
+				for r, err := range d.cluster.Follow(b.Context(), desk.Decisions, 0) {
+					if err != nil {
+						break
+					}
+					if took = append(took, time.Since(r.Value.Time)); len(took) == b.N {
+						break
+					}
+				}
+				read <- took
+			}()
+			b.ResetTimer()
+			start := time.Now().Truncate(time.Millisecond)
+			for i := range b.N {
+				at := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
+				<-time.After(time.Until(at))
+				d.pay(w, at)
+			}
+			took := <-read
+			b.StopTimer()
+			d.stop(w)
+			slices.Sort(took)
+			for _, q := range []struct {
+				name string
+				at   float64
+			}{{"p50-ms", 0.5}, {"p99-ms", 0.99}, {"max-ms", 1}} {
+				if len(took) > 0 {
+					b.ReportMetric(float64(took[int(q.at*float64(len(took)-1))])/1e6, q.name)
+				}
+			}
+		})
+	}
+}
