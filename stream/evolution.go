@@ -125,6 +125,16 @@ type subText struct {
 
 func (s *subText) inputs() string { return strings.Join(slices.Sorted(maps.Keys(s.reads)), ", ") }
 
+// keep notes stores that a line names.
+func (t *topologyText) keep(stores string, sub *subText) {
+	for store := range strings.SplitSeq(stores, ",") {
+		if store != "" && t.place[store] == nil {
+			t.stores = append(t.stores, store)
+			t.place[store] = sub
+		}
+	}
+}
+
 // parseTopology reads a text of Topology.String.
 func parseTopology(text string) (*topologyText, error) {
 	t := &topologyText{place: make(map[string]*subText)}
@@ -156,17 +166,13 @@ func parseTopology(text string) (*topologyText, error) {
 				topic = fields[1]
 			}
 			sub.reads[topic] = true
+			t.keep(options["store"], sub)
 		case "rekey":
 			if topic := options["topic"]; topic != "" {
 				t.repartitions = append(t.repartitions, topic)
 			}
 		case "processor":
-			for store := range strings.SplitSeq(options["store"], ",") {
-				if store != "" && t.place[store] == nil {
-					t.stores = append(t.stores, store)
-					t.place[store] = sub
-				}
-			}
+			t.keep(options["store"], sub)
 		case "sink", "global":
 		default:
 			return nil, fmt.Errorf("%q is not a line of a topology's text", strings.TrimSpace(line))

@@ -70,3 +70,21 @@ func TestParkedKeys(t *testing.T) {
 		}
 	})
 }
+
+// A topology that parks keys no more would leave them behind, and the diff says so.
+func TestParkedKeysAreNotOrphanedSilently(t *testing.T) {
+	t.Parallel()
+	define := func(e Errors) string {
+		b := NewBuilder("parking")
+		b.OnError(e)
+		b.From(lines).To(shouts)
+		return build(t, b).String()
+	}
+	d, err := DiffTopologies(define(Errors{ParkKeys: true}), define(Errors{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Of(Orphaned); len(got) != 1 || got[0].Name != "parked-lines" {
+		t.Errorf("orphaned are %v, want the store parked-lines", got)
+	}
+}

@@ -11,6 +11,9 @@
 //   - The Frame is what these functions see of the task while a record passes: time, stores, the output buffer.
 //   - A record is all or nothing. Its outputs and its store writes are held back until it has passed all nodes. If
 //     one of them fails, they are dropped, and the record becomes a dead letter with its cause.
+//   - A Policy decides what becomes of a record that failed, and how often it is tried. Parked keys wait for the dead
+//     letter of theirs that was not put back yet.
+//   - Ahead begins the slow calls of queued records before their turn; a record is processed once its own are over.
 //   - Stream time is the largest event time seen.
 //
 // Order: of the records it holds the task takes the one with the lowest event time next; ties go by the order in
