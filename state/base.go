@@ -1,5 +1,7 @@
 package state
 
+import "iter"
+
 // Base is the durable bottom of one task, below the overlays: what a backend
 // implements and gives to [NewLayers]. Stores are numbered in the order in which
 // the task was opened with them.
@@ -10,6 +12,7 @@ type Base interface {
 	// Get appends the value of key to dst, which is empty; found is false if there is none.
 	Get(store int, key, dst []byte) (value []byte, found bool, err error)
 	// Scan iterates over [from, to) in the order of the keys; nil bounds are open.
+	// The bounds stay what they are until the iterator is closed.
 	Scan(store int, from, to []byte) Iterator
 	// Grew says by how many bytes the task's committed overlay grew (shrank, if
 	// negative). It starts a checkpoint when one is due, and waits while there is
@@ -22,13 +25,42 @@ type Base interface {
 	Close() error
 }
 
-// Iterator yields the entries of a base in order.
+// Iterator yields entries in order.
 type Iterator interface {
 	// Next returns the next entry; false at the end. The slices are valid until
 	// the call after.
 	Next() (KV, bool, error)
 	Close()
 }
+
+// Scanner is a Store that is read in order without an allocation for each range.
+// What wraps a Store passes its Scan on, or typed stores go by Range.
+type Scanner interface {
+	// Scan is Range as an iterator. It has to be closed.
+	Scan(from, to []byte) Iterator
+}
+
+// Scan goes over a range of any store. The iterator has to be closed.
+func Scan(s Store, from, to []byte) Iterator {
+	if scanner, ok := s.(Scanner); ok {
+		return scanner.Scan(from, to)
+	}
+	next, stop := iter.Pull2(s.Range(from, to))
+	return &pulled{next, stop}
+}
+
+// pulled is a Range as an Iterator.
+type pulled struct {
+	next func() (KV, error, bool)
+	stop func()
+}
+
+func (p *pulled) Next() (KV, bool, error) {
+	kv, err, ok := p.next()
+	return kv, ok && err == nil, err
+}
+
+func (p *pulled) Close() { p.stop() }
 
 // Frozen is a committed overlay that no longer changes: what a checkpoint writes
 // to the base.

@@ -25,3 +25,6 @@ func (c committed) Get(key []byte) ([]byte, bool, error)       { return c.inner.
 func (c committed) Range(from, to []byte) iter.Seq2[KV, error] { return c.inner.Range(from, to) }
 func (c committed) Put(_, _ []byte) error                      { return ErrReadOnly }
 func (c committed) Delete([]byte) error                        { return ErrReadOnly }
+
+// Scan implements [Scanner].
+func (c committed) Scan(from, to []byte) Iterator { return c.inner.Scan(from, to) }

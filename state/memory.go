@@ -56,6 +56,7 @@ type memoryTask struct {
 	stores  map[string]*memoryStore
 	open    *Layers        // nil if the task is closed
 	order   []*memoryStore // as it was opened
+	free    []*memoryIterator
 }
 
 type memoryStore struct {
@@ -143,10 +144,18 @@ func (t *memoryTask) Get(store int, key, _ []byte) ([]byte, bool, error) {
 func (t *memoryTask) Scan(store int, from, to []byte) Iterator {
 	s := t.order[store].table
 	s.index()
-	return &memoryIterator{table: s, ref: s.seek(from), to: bytes.Clone(to)}
+	var it *memoryIterator
+	if n := len(t.free); n > 0 {
+		it, t.free = t.free[n-1], t.free[:n-1]
+	} else {
+		it = &memoryIterator{task: t}
+	}
+	it.table, it.ref, it.to = s, s.seek(from), to
+	return it
 }
 
 type memoryIterator struct {
+	task  *memoryTask
 	table *table
 	ref   int
 	to    []byte
@@ -167,7 +176,10 @@ func (it *memoryIterator) Next() (KV, bool, error) {
 	return KV{}, false, nil
 }
 
-func (it *memoryIterator) Close() {}
+func (it *memoryIterator) Close() {
+	it.table = nil
+	it.task.free = append(it.task.free, it)
+}
 
 func (t *memoryTask) Grew(bytes int64) error {
 	if bytes < 0 || t.open.DirtyBytes() < memoryDirtyBytes {

@@ -122,6 +122,22 @@ func (s Sessions[K, V]) Find(k K, from, to time.Time) iter.Seq2[SessionEntry[K, 
 	}
 }
 
+// AppendFound appends what Find yields. It allocates nothing but what dst and the values need.
+func (s Sessions[K, V]) AppendFound(dst []SessionEntry[K, V], k K, from, to time.Time) ([]SessionEntry[K, V], error) {
+	c, err := s.cursor(k, from.UnixMilli()+1, maxTime)
+	if err != nil {
+		return dst, err
+	}
+	defer c.it.Close()
+	for {
+		e, ok, err := s.next(&c)
+		if err != nil || !ok || e.start > to.UnixMilli() {
+			return dst, err
+		}
+		dst = append(dst, SessionEntry[K, V]{k, window.Millis(e.start, e.at), e.value})
+	}
+}
+
 // All yields the sessions of all keys whose ends lie in [from, to), in the order of their ends, those of one end in the
 // order of their starts, then of their encoded keys. The loop may put and delete, as for [KeyValue.Range].
 func (s Sessions[K, V]) All(from, to time.Time) iter.Seq2[SessionEntry[K, V], error] {

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"iter"
 	"math"
-	"slices"
 )
 
 // span is what window and session stores have in common, opened for one record: values under a key and a time, which is
@@ -128,34 +127,60 @@ func (s span[K, V]) delete(k K, at, start int64) error {
 	return s.wrap("delete", s.store.Delete(s.indexKey(sc, at, start)))
 }
 
+// spanCursor goes over entries of a key.
+type spanCursor struct {
+	it     Iterator
+	prefix int // bytes of an entry's key before the times
+}
+
+// cursor goes over the entries of k whose times lie in [from, to). It has to be closed.
+func (s span[K, V]) cursor(k K, from, to int64) (c spanCursor, err error) {
+	if err := s.usable(); err != nil {
+		return c, err
+	}
+	if ttl := s.def.spec.TTL.Milliseconds(); ttl > 0 {
+		from = max(from, s.ctx.StreamTime().UnixMilli()-ttl+1)
+	}
+	sc, first, err := s.begin(k, from, 0)
+	if err != nil {
+		return c, err
+	}
+	c.prefix = len(first) - 8
+	if s.session() {
+		c.prefix -= 8
+	}
+	first = first[:c.prefix+8]
+	sc.value = appendTime(append(sc.value[:0], first[:c.prefix]...), to)
+	c.it = Scan(s.store, first, sc.value)
+	return c, nil
+}
+
+// next returns the next entry, without its key.
+func (s span[K, V]) next(c *spanCursor) (e spanEntry[K, V], ok bool, err error) {
+	kv, ok, err := c.it.Next()
+	if err != nil || !ok {
+		return e, false, s.wrap("fetch", err)
+	}
+	e, err = s.parse(kv, c.prefix)
+	return e, err == nil, s.wrap("fetch", err)
+}
+
 // fetch yields the entries of k whose times lie in [from, to), without their key.
 func (s span[K, V]) fetch(k K, from, to int64) iter.Seq2[spanEntry[K, V], error] {
 	return func(yield func(spanEntry[K, V], error) bool) {
-		if err := s.usable(); err != nil {
+		c, err := s.cursor(k, from, to)
+		if err != nil {
 			yield(spanEntry[K, V]{}, err)
 			return
 		}
-		key, err := s.def.key.Encode(nil, k)
-		if err != nil {
-			yield(spanEntry[K, V]{}, s.wrap("encode key", err))
-			return
-		}
-		if ttl := s.def.spec.TTL.Milliseconds(); ttl > 0 {
-			from = max(from, s.ctx.StreamTime().UnixMilli()-ttl+1)
-		}
-		prefix := appendSpanKey(nil, key, 0, 0, false)
-		prefix = prefix[:len(prefix)-8]
-		first, last := appendTime(slices.Clip(prefix), from), appendTime(slices.Clip(prefix), to)
-		for kv, err := range s.store.Range(first, last) {
-			var e spanEntry[K, V]
-			if err == nil {
-				e, err = s.parse(kv, len(prefix))
-			}
+		defer c.it.Close()
+		for {
+			e, ok, err := s.next(&c)
 			if err != nil {
-				yield(spanEntry[K, V]{}, s.wrap("fetch", err))
+				yield(spanEntry[K, V]{}, err)
 				return
 			}
-			if !yield(e, nil) {
+			if !ok || !yield(e, nil) {
 				return
 			}
 		}

@@ -14,6 +14,7 @@ type layerStore struct {
 	open    *table
 	writes  uint64   // counts writes, for ranges that run meanwhile
 	ranges  []*merge // that run
+	free    []*merge // that ran
 	base    baseRead // the last one
 	scratch Scratch
 }
@@ -119,21 +120,10 @@ func (s *layerStore) set(key, value []byte) error {
 
 func (s *layerStore) Range(from, to []byte) iter.Seq2[KV, error] {
 	return func(yield func(KV, error) bool) {
-		if s.task.closed {
-			yield(KV{}, ErrClosed)
-			return
-		}
-		if to != nil && bytes.Compare(from, to) >= 0 {
-			return
-		}
-		m := s.merge(from, to)
-		s.ranges = append(s.ranges, m)
-		defer func() {
-			m.base.Close()
-			s.ranges = slices.DeleteFunc(s.ranges, func(other *merge) bool { return other == m })
-		}()
+		it := s.Scan(from, to)
+		defer it.Close()
 		for {
-			kv, ok, err := m.next()
+			kv, ok, err := it.Next()
 			if err != nil {
 				yield(KV{}, err)
 				return
@@ -145,17 +135,46 @@ func (s *layerStore) Range(from, to []byte) iter.Seq2[KV, error] {
 	}
 }
 
-// merge reads the layers of a store side by side in the order of the keys.
+// Scan implements [Scanner].
+func (s *layerStore) Scan(from, to []byte) Iterator {
+	var m *merge
+	if n := len(s.free); n > 0 {
+		m, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		m = &merge{store: s}
+	}
+	m.open(from, to)
+	s.ranges = append(s.ranges, m)
+	return m
+}
+
+// Close implements Iterator.
+func (m *merge) Close() {
+	if m.base != nil {
+		m.base.Close()
+		m.base = nil
+	}
+	s := m.store
+	if i := slices.Index(s.ranges, m); i >= 0 {
+		s.ranges = slices.Delete(s.ranges, i, i+1)
+		s.free = append(s.free, m)
+	}
+}
+
+// merge reads the layers of a store side by side in the order of the keys. It is used again and again.
 type merge struct {
 	store   *layerStore
-	to      []byte
+	from    []byte
+	to      []byte    // nil for no end
+	bounds  [2][]byte // buffers of from and to
 	cursors [3]cursor // open, committed, frozen
-	base    Iterator
-	head    KV // next of base
+	base    Iterator  // nil if there is nothing to read
+	head    KV        // next of base
 	hasHead bool
 	fetch   bool   // base has to be asked for its next
+	err     error  // that there is instead of entries
 	writes  uint64 // store.writes when the range began
-	open    int    // entries of the open overlay then
+	opened  int    // entries of the open overlay then
 	// existed says of the entries of the open overlay that were there when the range
 	// began, and were written since, whether they were values then, not deletes.
 	existed map[int]bool
@@ -168,29 +187,50 @@ type cursor struct {
 	limit int // refs from here on were written after the range began
 }
 
-func (s *layerStore) merge(from, to []byte) *merge {
+// open begins at from.
+func (m *merge) open(from, to []byte) {
+	s := m.store
+	clear(m.existed)
+	m.cursors, m.head, m.hasHead, m.fetch, m.err = [3]cursor{}, KV{}, false, false, nil
+	m.writes, m.opened = s.writes, s.open.len()
+	m.from, m.to = append(m.bounds[0][:0], from...), nil
+	m.bounds[0] = m.from
+	if to != nil {
+		m.to = append(m.bounds[1][:0], to...)
+		m.bounds[1] = m.to
+		if m.to == nil {
+			m.to = []byte{}
+		}
+	}
+	for i := range m.cursors {
+		m.cursors[i].ref = -1
+	}
+	switch {
+	case s.task.closed:
+		m.err = ErrClosed
+		return
+	case to != nil && bytes.Compare(from, to) >= 0:
+		return
+	}
 	// The overlays are taken before the base: a checkpoint that ends in between is
 	// then seen twice, in the order of the layers, and not missed.
 	layers := s.task.layers.Load()
-	m := &merge{store: s, to: bytes.Clone(to), fetch: true, writes: s.writes, open: s.open.len()}
 	tables := [...]*table{s.open, layers.committed[s.index], nil}
 	if layers.frozen != nil {
 		tables[2] = layers.frozen[s.index]
 	}
 	for i, t := range tables {
-		m.cursors[i].ref = -1
 		if t == nil || t.len() == 0 {
 			continue
 		}
 		t.index()
 		m.cursors[i] = cursor{table: t, ref: t.seek(from), limit: t.len()}
 	}
-	m.base = s.task.base.Scan(s.index, from, to)
-	return m
+	m.base, m.fetch = s.task.base.Scan(s.index, m.from, m.to), true
 }
 
-// next returns the next entry that still exists, with its present value.
-func (m *merge) next() (KV, bool, error) {
+// Next returns the next entry that still exists, with its present value.
+func (m *merge) Next() (KV, bool, error) {
 	for {
 		kv, ok, err := m.step()
 		if err != nil || !ok {
@@ -216,7 +256,7 @@ func (m *merge) next() (KV, bool, error) {
 // the first time.
 func (m *merge) note(hash uint64, key []byte) {
 	ref, found := m.store.open.find(hash, key)
-	if !found || ref >= m.open {
+	if !found || ref >= m.opened {
 		return
 	}
 	if _, written := m.existed[ref]; written {
@@ -231,6 +271,9 @@ func (m *merge) note(hash uint64, key []byte) {
 // step returns the smallest key of all layers, with the uppermost layer's value
 // (nil for a delete), and moves the layers that have it on.
 func (m *merge) step() (kv KV, ok bool, err error) {
+	if m.err != nil {
+		return KV{}, false, m.err
+	}
 	if m.fetch {
 		m.fetch = false
 		if m.head, m.hasHead, err = m.base.Next(); err != nil {

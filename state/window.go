@@ -178,6 +178,22 @@ func (s Windows[K, V]) Fetch(k K, from, to time.Time) iter.Seq2[WindowEntry[K, V
 	}
 }
 
+// AppendFetched appends what Fetch yields. It allocates nothing but what dst and the values need.
+func (s Windows[K, V]) AppendFetched(dst []WindowEntry[K, V], k K, from, to time.Time) ([]WindowEntry[K, V], error) {
+	c, err := s.cursor(k, from.UnixMilli(), to.UnixMilli())
+	if err != nil {
+		return dst, err
+	}
+	defer c.it.Close()
+	for {
+		e, ok, err := s.next(&c)
+		if err != nil || !ok {
+			return dst, err
+		}
+		dst = append(dst, WindowEntry[K, V]{k, time.UnixMilli(e.at).UTC(), e.value})
+	}
+}
+
 // All yields the windows of all keys whose starts lie in [from, to), in the order of time, those of one time in the
 // order of their encoded keys. The loop may put and delete, as for [KeyValue.Range].
 func (s Windows[K, V]) All(from, to time.Time) iter.Seq2[WindowEntry[K, V], error] {

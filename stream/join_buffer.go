@@ -87,8 +87,11 @@ func (s *joinSide[K, A, B, V]) joinAll(r *rec[K, A], t int64) (joined bool, err 
 	}
 	b.from = appendJoinTime(append(b.from[:0], b.id...), t-s.before)
 	b.to = appendJoinTime(append(b.to[:0], b.id...), t+s.after+1)
-	for kv, err := range b.store.Range(b.from, b.to) {
-		if err != nil {
+	it := state.Scan(b.store, b.from, b.to)
+	defer it.Close()
+	for {
+		kv, ok, err := it.Next()
+		if err != nil || !ok {
 			return joined, b.frame.Fail(err)
 		}
 		at, err := joinTime(kv.Key, len(b.id))
@@ -108,7 +111,6 @@ func (s *joinSide[K, A, B, V]) joinAll(r *rec[K, A], t int64) (joined bool, err 
 		}
 		b.frame.Enter(s.node)
 	}
-	return joined, nil
 }
 
 // partner decodes a record of the other side, and notes that it was joined if that matters.

@@ -145,17 +145,18 @@ func (a *sessionAggregate[K, V, A, W]) closed(end int64) bool {
 func (a *sessionAggregate[K, V, A, W]) find(key K, at int64) (start, end int64, err error) {
 	start, end = at, at+1
 	clear(a.found)
-	a.found = a.found[:0]
 	reach := window.Millis(max(at-a.w.Gap, 0), at+a.w.Gap)
-	for e, err := range a.sessions.Find(key, reach.Start, reach.End) {
-		if err != nil {
-			return 0, 0, err
-		}
+	if a.found, err = a.sessions.AppendFound(a.found[:0], key, reach.Start, reach.End); err != nil {
+		return 0, 0, err
+	}
+	open := a.found[:0]
+	for _, e := range a.found {
 		if last := e.Window.End.UnixMilli(); !a.closed(last) {
-			a.found = append(a.found, e)
+			open = append(open, e)
 			start, end = min(start, e.Window.Start.UnixMilli()), max(end, last)
 		}
 	}
+	a.found = open
 	return start, end, nil
 }
 

@@ -220,6 +220,7 @@ type points[K, A any] struct {
 	end     int64 // of what was read
 	times   []int64
 	values  []A
+	entries []state.WindowEntry[K, A] // reused
 }
 
 func newPoints[K, A, W any](in *instance, w window.Moving, store WindowStore[K, A, W], merge func(a, b A) A) *points[K, A] {
@@ -231,13 +232,13 @@ func (p *points[K, A]) read(key K, first, end int64) error {
 	p.first, p.end = max(first, 0), end
 	clear(p.values)
 	p.times, p.values = p.times[:0], p.values[:0]
-	for e, err := range p.windows.Fetch(key, time.UnixMilli(p.first), time.UnixMilli(end)) {
-		if err != nil {
-			return err
-		}
-		p.times, p.values = append(p.times, e.Start.UnixMilli()), append(p.values, e.Value)
+	entries, err := p.windows.AppendFetched(p.entries[:0], key, time.UnixMilli(p.first), time.UnixMilli(end))
+	for i := range entries {
+		p.times, p.values = append(p.times, entries[i].Start.UnixMilli()), append(p.values, entries[i].Value)
 	}
-	return nil
+	clear(entries)
+	p.entries = entries
+	return err
 }
 
 // fresh makes the values such as they were read.

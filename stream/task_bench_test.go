@@ -171,3 +171,62 @@ func TestEngineDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations for %d records, want none per record", perBatch, len(records))
 	}
 }
+
+// TestRangesDoNotAllocate pins that steps which go over ranges of their stores for each record allocate for the data
+// that they keep, and not for the ranges.
+func TestRangesDoNotAllocate(t *testing.T) {
+	numbers := stream.NewTopic("numbers", serde.Int64, serde.Int64)
+	out := stream.NewTopic("out", serde.Int64, serde.Int64)
+	perWindow := stream.NewTopic("out", window.KeySerde(serde.Int64), serde.Int64)
+	add := func(a, b int64) int64 { return a + b }
+	for name, define := range map[string]func(b *stream.Builder){
+		"sessions": func(b *stream.Builder) {
+			store := state.NewSessionStore("sessions", serde.Int64, serde.Int64).Retention(time.Hour)
+			b.From(numbers).Sessions(window.Session(time.Second).Grace(0)).Aggregate(store, add, add).Stream().To(perWindow)
+		},
+		"sliding": func(b *stream.Builder) {
+			store := state.NewWindowStore("points", serde.Int64, serde.Int64).Retention(time.Hour)
+			b.From(numbers).Sliding(window.Sliding(time.Second).Grace(0)).Aggregate(store, add, add).Stream().To(perWindow)
+		},
+		"join": func(b *stream.Builder) {
+			store := state.NewJoinStore("joined", serde.Int64, serde.Int64, serde.Int64)
+			b.From(numbers).JoinStream(b.From(numbers), window.Within(0).Grace(0), store, add).To(out)
+		},
+	} {
+		cfg := task.Config{Program: build(t, define).Program(), Output: &discard{}}
+		var err error
+		if cfg.State, err = state.NewMemory().OpenTask(cfg.ID, cfg.Program.Graph.Subs[0].Stores); err != nil {
+			t.Fatal(err)
+		}
+		running, err := task.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records := make([]client.Record, 1000)
+		for i := range records {
+			key, _ := serde.Int64.Encode(nil, int64(i%100))
+			records[i] = client.Record{Key: key, Value: key}
+		}
+		offset := int64(0)
+		perBatch := testing.AllocsPerRun(10, func() {
+			for i := range records {
+				records[i].Offset, records[i].Timestamp = offset, offset
+				offset++
+			}
+			if err := running.Add(client.Batch{Topic: "numbers", Records: records}); err != nil {
+				t.Fatal(err)
+			}
+			for running.Queued() > 0 {
+				if n, err := running.Run(len(records), time.Time{}); err != nil || n == 0 {
+					t.Fatal(n, err)
+				}
+			}
+			if err := cfg.State.Commit(nil); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if perBatch > 200 { // of the overlays, which grow
+			t.Errorf("%s: %v allocations for %d records, want a few for what is kept", name, perBatch, len(records))
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"hash/maphash"
-	"iter"
 	"math/bits"
 	"slices"
 
@@ -97,28 +96,6 @@ func (w *writes) last(s *store, key []byte) int {
 	return -1
 }
 
-// within returns what held-back writes to s do to the keys in [from, to): those that are put, in order, as copies,
-// and those that are deleted.
-func (w *writes) within(s *store, from, to []byte) (puts [][]byte, deleted map[string]bool) {
-	for i, x := range w.list {
-		key := w.key(x)
-		if x.store != s || bytes.Compare(key, from) < 0 || to != nil && bytes.Compare(key, to) >= 0 {
-			continue
-		}
-		switch {
-		case w.last(s, key) != i:
-		case !x.deleted:
-			puts = append(puts, bytes.Clone(key))
-		case deleted == nil:
-			deleted = map[string]bool{string(key): true}
-		default:
-			deleted[string(key)] = true
-		}
-	}
-	slices.SortFunc(puts, bytes.Compare)
-	return puts, deleted
-}
-
 // apply writes everything to the stores, in order.
 func (w *writes) apply() error {
 	for _, x := range w.list {
@@ -159,6 +136,7 @@ type store struct {
 	frame   *Frame
 	scratch *state.Scratch // of inner, for the typed stores above
 	timers  *timerQueue    // nil if the store has no timers that fire
+	free    []*scan        // that ended
 }
 
 func newStore(name string, inner state.Store, f *Frame) *store {
@@ -216,54 +194,6 @@ func (s *store) fits(key, value []byte) error {
 			s.name, state.ErrTooLarge, len(key), state.MaxKeyBytes, len(value), state.MaxValueBytes)
 	}
 	return nil
-}
-
-// Range merges the record's own writes into what the backend holds. As the contract of state.Store says, keys put
-// while the loop runs are not yielded, and keys deleted meanwhile are skipped.
-func (s *store) Range(from, to []byte) iter.Seq2[state.KV, error] {
-	return func(yield func(state.KV, error) bool) {
-		f := s.frame
-		own, gone := f.writes.within(s, from, to)
-		emit := func(kv state.KV) bool { // with the present value, unless deleted
-			if x, ok := f.writes.find(s, kv.Key); ok {
-				if x.deleted {
-					return true
-				}
-				kv.Value = f.writes.value(x)
-			}
-			return yield(kv, nil)
-		}
-		// inStore is true while the backend runs, and false while the loop's body does. It is not restored by a
-		// defer: a panic of the backend has to leave it true.
-		f.inStore = true
-		for kv, err := range s.inner.Range(from, to) {
-			f.inStore = false
-			if err != nil {
-				yield(state.KV{}, s.check(err))
-				return
-			}
-			for len(own) > 0 && bytes.Compare(own[0], kv.Key) <= 0 {
-				key := own[0]
-				own = own[1:]
-				if bytes.Equal(key, kv.Key) {
-					break
-				}
-				if !emit(state.KV{Key: key}) {
-					return
-				}
-			}
-			if !gone[string(kv.Key)] && !emit(kv) { // also if it was put again meanwhile
-				return
-			}
-			f.inStore = true
-		}
-		f.inStore = false
-		for _, key := range own {
-			if !emit(state.KV{Key: key}) {
-				return
-			}
-		}
-	}
 }
 
 // check notes an error of the backend.
