@@ -386,7 +386,7 @@ func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (wor
 		for _, c := range s.IdleCloses {
 			closes = append(closes, task.IdleClose(c))
 		}
-		return task.New(task.Config{
+		t, err := task.New(task.Config{
 			ID: s.ID, Program: a.topology.program, State: s.State,
 			Output:  &output{sink: s.Sink, dead: dead},
 			Refused: a.refusals.refused,
@@ -399,8 +399,14 @@ func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (wor
 			Now: time.Now(), IdleClose: a.cfg.IdleClose, IdleCloses: closes,
 			IdleCloseFunc: func(c task.IdleClose) (bool, error) { return s.NoteIdle(worker.IdleClose(c)) },
 		})
+		return countedTask{t}, err
 	}
 }
+
+// countedTask is a task as the worker sees it.
+type countedTask struct{ *task.Task }
+
+func (t countedTask) Counts() worker.Counts { return worker.Counts(t.Task.Counts()) }
 
 // Stats is what an App did since its start, and where it stands.
 type Stats struct {

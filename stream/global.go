@@ -61,6 +61,7 @@ func (s Stream[K, V]) joinGlobal[GK, GV, R any](op string, g GlobalTable[GK, GV]
 		return func(r *rec[K, V]) error {
 			f.Enter(id)
 			if null.noValue(r) {
+				f.Drop(task.DroppedNullValue)
 				return nil
 			}
 			row, err := look(key(r.Key, r.Value))

@@ -61,14 +61,17 @@ func (s *joinSide[K, A, B, V]) process(r *rec[K, A]) error {
 	f.Enter(s.node)
 	switch {
 	case s.null.noValue(r):
+		f.Drop(task.DroppedNullValue)
 		return nil
 	case s.null.noKey(r) && !s.alone:
+		f.Drop(task.DroppedNullKey)
 		return nil
 	case s.null.noKey(r):
 		relay(&s.out, r)
 		s.out.Value = s.join(some(r.Value), Optional[B]{})
 		return s.next(&s.out)
 	case t+s.closes < f.StreamTime():
+		f.Late()
 		return s.late(r)
 	}
 	joined, err := s.joinAll(r, t)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream/internal/graph"
+	"github.com/riffle-stream/riffle/stream/internal/task"
 )
 
 // Join joins each record with the row that a table has for its key at that moment; one without a row has no result.
@@ -41,6 +42,7 @@ func (s Stream[K, V]) joinTable[T, R any](op string, t Table[K, T], missing, inn
 		return func(r *rec[K, V]) error {
 			f.Enter(id)
 			if null.noValue(r) {
+				f.Drop(task.DroppedNullValue)
 				return nil
 			}
 			var row Optional[T]
@@ -50,6 +52,8 @@ func (s Stream[K, V]) joinTable[T, R any](op string, t Table[K, T], missing, inn
 					return err
 				}
 				row = Optional[T]{found.Value, ok}
+			} else if inner {
+				f.Drop(task.DroppedNullKey)
 			}
 			if inner && !row.Present {
 				return nil

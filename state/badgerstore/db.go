@@ -222,6 +222,12 @@ func (db *DB) distrust(reason string) {
 	}
 }
 
+// Size is about how many bytes the stores take on disk, as Badger saw it within the last minute.
+func (db *DB) Size() int64 {
+	lsm, values := db.badger.Size()
+	return lsm + values
+}
+
 // Local implements state.Backend, as of the last checkpoints. What cannot be read is left out.
 func (db *DB) Local() map[state.TaskID]map[string]state.Position {
 	local := make(map[state.TaskID]map[string]state.Position)

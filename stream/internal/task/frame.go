@@ -36,8 +36,9 @@ type Frame struct {
 	background Background
 	closers    []func()
 
-	late       int   // the present record came too late for a window, in so many steps
-	lateBefore int64 // the same of the records before
+	// What steps leave the present record out of, and the same of the records before.
+	drops                  bool
+	dropped, droppedBefore [reasons]int64
 
 	arena   []byte // keys and values of the outputs held back
 	headers []client.Header
@@ -146,9 +147,6 @@ func (f *Frame) Emit(buf []byte, o Out) error {
 	return nil
 }
 
-// Late notes that the record came too late for a window.
-func (f *Frame) Late() { f.late++ }
-
 // takeEffect applies the writes and hands on the outputs that were held back.
 func (f *Frame) takeEffect(out Output) error {
 	if len(f.writes.list) > 0 {
@@ -159,7 +157,7 @@ func (f *Frame) takeEffect(out Output) error {
 	if err := f.flush(out); err != nil {
 		return err
 	}
-	f.lateBefore += int64(f.late)
+	f.countDropped()
 	f.drop()
 	return nil
 }
@@ -218,7 +216,9 @@ func (f *Frame) fail() {
 
 // drop forgets outputs and writes that are held back, or were handed on.
 func (f *Frame) drop() {
-	f.late = 0
+	if f.drops {
+		f.drops, f.dropped = false, [reasons]int64{}
+	}
 	if cap(f.arena) > arenaKeepBytes {
 		f.arena = nil
 	}

@@ -67,6 +67,9 @@ func (s *store) Scan(from, to []byte) state.Iterator {
 
 // collect notes the record's own writes in the range.
 func (c *scan) collect(from, to []byte) {
+	if c.buf == nil {
+		c.buf = []byte{} // an empty key is a view of it, and not nil
+	}
 	c.own, c.next, c.buf = c.own[:0], 0, c.buf[:0]
 	w := &c.s.frame.writes
 	for i, x := range w.list {

@@ -16,6 +16,7 @@ type schedule struct {
 	fire   func(at int64, key, value, note []byte)
 	timers *timerQueue // nil for a punctuation
 	every  int64       // of a punctuation, in milliseconds
+	passed int64       // of a punctuation: it was called for the multiples up to this stream time; 0 before the first record
 	wall   bool        // of the wall clock
 	next   time.Time   // of the wall clock
 }
@@ -100,8 +101,12 @@ func (t *Task) doDue(limit int64) (did bool, err error) {
 func (t *Task) next(s *schedule, limit int64) (at int64, due bool, err error) {
 	if s.timers == nil {
 		now := t.frame.streamTime
+		if s.passed == 0 {
+			s.passed = now // where nothing was seen yet, nothing was passed
+		}
+		// Something else that was due at the same time may have brought stream time there.
 		at = limit - limit%s.every
-		return at, now > 0 && at > now, nil // where nothing was seen yet, nothing was passed
+		return at, s.passed > 0 && at > s.passed && at >= now, nil
 	}
 	if s.timers.needsFill(limit) {
 		if err := t.fill(s); err != nil {
@@ -110,6 +115,26 @@ func (t *Task) next(s *schedule, limit int64) (at int64, due bool, err error) {
 	}
 	at, ok := s.timers.first()
 	return at, ok && at <= limit, nil
+}
+
+// finishTime does the punctuations that are due at the present stream time, which a restart would take for done.
+func (t *Task) finishTime() (n int, err error) {
+	for _, s := range t.due {
+		if s.timers != nil {
+			continue
+		}
+		at, due, err := t.next(s, t.frame.streamTime)
+		if err == nil && due {
+			due, err = t.do(s, at)
+		}
+		if err != nil {
+			return n, err
+		}
+		if due {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // fill reads timers from their store.
@@ -169,6 +194,10 @@ func (t *Task) do(s *schedule, at int64) (did bool, err error) {
 	}
 	if err := f.takeEffect(t.cfg.Output); err != nil {
 		return false, t.stop(nil, err)
+	}
+	if s.timers == nil {
+		t.counts.Punctuations++
+		s.passed = max(s.passed, at)
 	}
 	return true, nil
 }

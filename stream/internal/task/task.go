@@ -100,6 +100,7 @@ type Task struct {
 	aheads  []*input    // those whose records are prepared before their turn
 	due     []*schedule // what happens between records, in the order of the nodes
 	clock   clock
+	counts  Counts
 	target  int64        // stream time is to reach it without a record, in milliseconds
 	now     time.Time    // of Run
 	until   time.Time    // nothing is done before: something that failed is tried again then
@@ -203,13 +204,13 @@ func (t *Task) Offsets() map[string]int64 {
 func (t *Task) StreamTime() int64 { return t.frame.streamTime }
 
 // Late returns how many records came too late for a window, once for each step that had to leave them out.
-func (t *Task) Late() int64 { return t.frame.lateBefore }
+func (t *Task) Late() int64 { return t.frame.droppedBefore[DroppedLate] }
 
 // Advance has stream time reach a time, in milliseconds, without a record: the next Run first does what is due until
 // then. A time that is passed already is ignored.
 func (t *Task) Advance(to int64) { t.target = max(t.target, to) }
 
-// Run takes up to limit steps and returns how many it took; less than limit if there was nothing more to do. A step
+// Run takes up to limit steps, and those that finish a time, and returns how many it took; less than limit if there was nothing more to do. A step
 // processes a queued record, dead letters included, or does one thing that is due between records. now is the wall-clock
 // time: for MaxWait, wall-clock punctuations and idle inputs. After an error the task has stopped: it returns the same error again.
 func (t *Task) Run(limit int, now time.Time) (int, error) {
@@ -219,7 +220,11 @@ func (t *Task) Run(limit int, now time.Time) (int, error) {
 			return n, err
 		}
 	}
-	return limit, nil
+	if t.waits() {
+		return limit, nil
+	}
+	n, err := t.finishTime()
+	return limit + n, err
 }
 
 // waitEnds returns when the wait for a lagging input ends. It is false if the task holds no records, or waits for nothing.
@@ -340,6 +345,7 @@ func (t *Task) decode(in *input) (ok, took bool, err error) {
 func (t *Task) process(in *input) (took bool, err error) {
 	f := &t.frame
 	before := f.streamTime
+	t.counts.Lateness = max(t.counts.Lateness, f.streamTime-in.eventTime)
 	f.begin(in.eventTime)
 	t.callProcess(in)
 	if f.fatal != nil {
@@ -393,6 +399,7 @@ func (t *Task) recovered() {
 	f := &t.frame
 	err := &PanicError{Value: p, Stack: debug.Stack(), First: !t.panics[f.node]}
 	t.panics[f.node] = true
+	t.counts.Panics++
 	if f.inStore {
 		f.inStore = false
 		f.Stop(err)

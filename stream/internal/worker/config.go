@@ -28,8 +28,8 @@ type Task interface {
 	Offsets() map[string]int64
 	// StreamTime is the largest event time seen, in milliseconds.
 	StreamTime() int64
-	// Late is the number of records that came too late for a window, once for each step that had to leave them out.
-	Late() int64
+	// Counts is what the task has counted. Its Lateness begins anew with each call.
+	Counts() Counts
 	// Close ends what the task has under way: calls.
 	Close()
 	// Wake is when Run would go on although nothing was added; false if there is no such time.

@@ -31,6 +31,7 @@ type Metrics struct {
 	lates    *prometheus.CounterVec
 	callMetrics
 	*failureMetrics
+	taskMetrics
 
 	counts struct {
 		processed, dead, late, commits, restored, wipes, rewinds, rebalances atomic.Int64
@@ -100,6 +101,7 @@ func NewMetrics() *Metrics {
 	}
 	m.callMetrics = newCallMetrics(name)
 	m.failureMetrics = newFailureMetrics(name)
+	m.taskMetrics = newTaskMetrics(name)
 	m.mu.lag = make(map[partition]int64)
 	m.mu.restoring = make(map[storePartition]int64)
 	m.mu.standbyLag = make(map[storePartition]int64)
@@ -107,7 +109,7 @@ func NewMetrics() *Metrics {
 }
 
 func (m *Metrics) all() []prometheus.Collector {
-	return append([]prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.states, m.balances, m.balance, m.left, m.replayed, m.standbys, m.wipes, m.rewinds, m.lates}, append(m.callMetrics.all(), m.failureMetrics.all()...)...)
+	return append([]prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.states, m.balances, m.balance, m.left, m.replayed, m.standbys, m.wipes, m.rewinds, m.lates}, slices.Concat(m.callMetrics.all(), m.failureMetrics.all(), m.taskMetrics.all())...)
 }
 
 // Describe implements prometheus.Collector.
@@ -191,6 +193,7 @@ func (m *Metrics) deadLetters(id state.TaskID, n int64) {
 
 func (m *Metrics) committed(took time.Duration) {
 	m.counts.commits.Add(1)
+	m.committedAll.Inc()
 	m.commits.Observe(took.Seconds())
 }
 
@@ -210,6 +213,7 @@ func (m *Metrics) setTasks(tasks []*running) {
 	}
 	clear(m.mu.lag)
 	m.lags.Reset()
+	m.forgetTasks()
 	m.setStates(stateRunning, m.mu.tasks)
 }
 

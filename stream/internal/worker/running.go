@@ -19,10 +19,10 @@ type running struct {
 	inputs []*input // in the order of the sub-topology
 	logger *slog.Logger
 
-	full      bool  // the last run ended at its limits, not for want of records
-	dirty     bool  // there is something to commit
-	late      int64 // late records that were counted
-	processed int   // steps of the task since the last commit
+	full      bool   // the last run ended at its limits, not for want of records
+	dirty     bool   // there is something to commit
+	counts    Counts // as the metrics know them
+	processed int    // steps of the task since the last commit
 
 	state   state.Task // nil without stores
 	stores  []*changelogStore
@@ -48,6 +48,7 @@ type input struct {
 	// polled, where the end of a transaction counts too. -1 before the first poll.
 	last, next int64
 	end        int64 // where it ended at the last poll
+	lastTime   int64 // of the last record that was added, in milliseconds
 	paused     bool  // the task holds too much of it
 	ended      bool  // it has come to the end of a run that ends by itself
 }
@@ -84,7 +85,7 @@ func (r *running) add(b client.Batch) error {
 		if err := r.checkPosition(in, &b); err != nil {
 			return err
 		}
-		in.last = b.Records[n-1].Offset + 1
+		in.last, in.lastTime = b.Records[n-1].Offset+1, b.Records[n-1].Timestamp
 	}
 	return r.task.Add(b)
 }
@@ -156,13 +157,6 @@ func (r *running) uncommittedBytes() int64 {
 // caughtUp reports whether everything that the inputs held, as of their last fetches, was polled.
 func (r *running) caughtUp() bool {
 	return !slices.ContainsFunc(r.inputs, func(in *input) bool { return in.next >= 0 && in.next < in.end })
-}
-
-// newLate returns how many late records there were since it was last called.
-func (r *running) newLate() int64 {
-	before := r.late
-	r.late = r.task.Late()
-	return r.late - before
 }
 
 // positions calls f with the next offset to read of each input whose position is known.

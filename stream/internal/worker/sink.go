@@ -13,11 +13,16 @@ type Sink struct {
 	bytes   int64           // of outputs since the last commit
 	dead    int64           // dead letters since the last commit
 	skipped int64           // records that were left out since
+	// oldest is the lowest event time of the outputs since the last commit, in milliseconds; 0 if there is none.
+	oldest int64
 }
 
 // Emit sends a record by its key. The bytes need to stay valid only during the call. It blocks while the
 // producer's buffers are full. An error that wraps client.ErrRecordTooLarge is this record's alone.
 func (s *Sink) Emit(o client.Output) error {
+	if s.oldest == 0 || o.Timestamp < s.oldest {
+		s.oldest = o.Timestamp
+	}
 	_, err := s.to.Send(s.ctx, o)
 	s.bytes += int64(len(o.Key) + len(o.Value))
 	return err
@@ -35,5 +40,5 @@ func (s *Sink) Skip() { s.skipped++ }
 // reset begins a new commit. The client was flushed and the sink has not failed.
 func (s *Sink) reset() {
 	s.to.Reset()
-	s.bytes, s.dead, s.skipped = 0, 0, 0
+	s.bytes, s.dead, s.skipped, s.oldest = 0, 0, 0, 0
 }

@@ -35,6 +35,7 @@ func (s *stopper) step(ctx context.Context, polled int) (done bool, err error) {
 		return false, err
 	}
 	s.pause()
+	s.w.cfg.Metrics.progress.Set(s.progress())
 	if polled > 0 {
 		return false, nil
 	}
@@ -68,6 +69,21 @@ func (s *stopper) pause() {
 			}
 		}
 	}
+}
+
+// progress is the share of the sources' partitions of this instance that was read.
+func (s *stopper) progress() float64 {
+	var read, all int64
+	for _, r := range s.w.order {
+		for _, in := range r.inputs {
+			end := s.ends[in.topic][r.id.Partition]
+			read, all = read+min(max(in.next, in.start, 0), end), all+end
+		}
+	}
+	if all == 0 {
+		return 0
+	}
+	return float64(read) / float64(all)
 }
 
 // done is asked when a poll brought nothing.

@@ -305,9 +305,12 @@ func (w *Worker) runTasks() error {
 		r.full = false
 	}
 	run := func(r *running) error {
+		start := time.Now()
 		n, err := r.run(w.cfg.MaxPollRecords, now)
-		w.cfg.Metrics.processed(r.id, n)
-		w.cfg.Metrics.late(r.id, r.newLate())
+		w.cfg.Metrics.ran(r, n, time.Since(start))
+		if w.stop != nil {
+			w.cfg.Metrics.replays.Add(float64(n))
+		}
 		return err
 	}
 	if len(ready) == 0 {
@@ -413,6 +416,9 @@ func (w *Worker) commit(ctx context.Context) error {
 	for _, r := range dirty {
 		w.cfg.Metrics.deadLetters(r.id, r.sink.dead)
 		w.cfg.Metrics.skip(r.id, r.sink.skipped)
+		if r.sink.oldest > 0 {
+			w.cfg.Metrics.outputs(r, r.sink.oldest)
+		}
 		r.sink.reset()
 		r.dirty, r.processed = false, 0
 	}
@@ -446,12 +452,23 @@ func (w *Worker) groupOffsets(dirty []*running) client.Offsets {
 
 // observe tells the metrics where the inputs stand.
 func (w *Worker) observe() {
+	now := time.Now()
 	for _, r := range w.order {
+		w.cfg.Metrics.stands(r)
 		r.positions(func(in *input, at int64) {
-			if in.next >= 0 {
-				w.cfg.Metrics.lag(in.topic, r.id.Partition, max(in.end-at, 0))
+			if in.next < 0 {
+				return
 			}
+			lag, age := max(in.end-at, 0), time.Duration(0)
+			if lag > 0 && in.lastTime > 0 {
+				age = now.Sub(time.UnixMilli(in.lastTime))
+			}
+			w.cfg.Metrics.lag(in.topic, r.id.Partition, lag)
+			w.cfg.Metrics.inputAge(in.topic, r.id.Partition, age)
 		})
+	}
+	if disk, ok := w.cfg.Backend.(interface{ Size() int64 }); ok {
+		w.cfg.Metrics.storeBytes.Set(float64(disk.Size()))
 	}
 }
 
