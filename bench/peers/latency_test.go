@@ -69,8 +69,8 @@ func newPipe(b *testing.B, p *plant, engine string) *pipe {
 
 func measureLatency(b *testing.B, p *pipe, rateOf func(peak float64) float64) {
 	const (
-		burst  = 300_000
-		length = 3 * time.Second // of which the first third does not count
+		burst  = 200_000
+		length = 2 * time.Second // of which the first third does not count
 	)
 	p.flow(b, 100, 1e9) // connections, metadata, and the group
 	began := time.Now()

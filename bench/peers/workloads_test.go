@@ -54,40 +54,40 @@ var (
 func workloads() []workload {
 	const million = 1_000_000
 	pass := workload{
-		name: "pass", topics: 1, records: million,
+		name: "pass", topics: 1, records: 600_000,
 		input:    input{keys: 100_000, stepMillis: 1},
 		topology: passThrough, plain: plainPass, goka: storedPass, engines: everyEngine,
 	}
 	count := workload{
-		name: "count", detail: "/keys=100k/dist=uniform", topics: 1, records: million,
+		name: "count", detail: "/keys=100k/dist=uniform", topics: 1, records: 600_000,
 		input:    input{keys: 100_000, stepMillis: 1},
 		topology: countByKey, plain: plainCount, goka: storedCount, engines: everyEngine,
 	}
 	zipf := count
 	zipf.detail, zipf.input.zipf, zipf.engines = "/keys=100k/dist=zipf", true, mapEngines
 	many := count
-	many.detail, many.input.keys, many.preload, many.records, many.engines = "/keys=5M/dist=uniform", 5*million, 5*million, million/4, mapEngines
+	many.detail, many.input.keys, many.preload, many.records, many.engines = "/keys=5M/dist=uniform", 5*million, 5*million, 160_000, mapEngines
 	manyZipf := many
-	manyZipf.detail, manyZipf.input.zipf, manyZipf.records = "/keys=5M/dist=zipf", true, million/2
+	manyZipf.detail, manyZipf.input.zipf, manyZipf.records = "/keys=5M/dist=zipf", true, 320_000
 	tumbling := workload{
-		name: "tumbling", detail: "/keys=10k/window=1m", topics: 1, records: million,
+		name: "tumbling", detail: "/keys=10k/window=1m", topics: 1, records: 400_000,
 		input:    input{keys: 10_000, stepMillis: 1},
 		topology: tumblingCount, plain: plainTumbling, goka: storedTumbling, engines: append(mapEngines, "goka"),
 	}
 	// At 10 ms from one record to the next, an hour has 36 records of a key.
 	sliding := workload{
-		name: "sliding", detail: "/keys=10k/windows=6", topics: 1, records: million / 2, preload: 400_000,
+		name: "sliding", detail: "/keys=10k/windows=6", topics: 1, records: 240_000, preload: 400_000,
 		input:    input{keys: 10_000, stepMillis: 10},
 		topology: slidingFeatures, plain: plainSliding, goka: storedCount, engines: append(mapEngines, "goka-count"),
 	}
 	join := workload{
-		name: "join", detail: "/keys=100k/within=10s", topics: 2, records: million / 2,
+		name: "join", detail: "/keys=100k/within=10s", topics: 2, records: 200_000,
 		input:    input{keys: 100_000, stepMillis: 1},
 		topology: joinStreams, plain: plainJoin, engines: mapEngines,
 	}
 	// At 8 ms from one record to the next, 9.7 million ids are younger than 24 hours.
 	dedup := workload{
-		name: "dedup", detail: "/ids=10M/ttl=24h", topics: 1, records: million / 2, preload: 10*million + million/2,
+		name: "dedup", detail: "/ids=10M/ttl=24h", topics: 1, records: 200_000, preload: 10*million + million/2,
 		input:    input{keys: 100_000, stepMillis: 8, duplicates: 10},
 		topology: dedupByID, plain: plainDedup, engines: append(mapEngines, "kgo-badger"),
 	}
