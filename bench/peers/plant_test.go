@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riffle-stream/riffle/stream"
@@ -60,9 +61,9 @@ func openPlant(b *testing.B, w workload, partitions int) *plant {
 	p.cluster = stream.Embedded(p.dir)
 	check(b, p.cluster.Open(b.Context()))
 	b.Cleanup(func() { check(b, p.cluster.Close()) })
-	check(b, p.cluster.CreateTopics(b.Context(), partitions, w.topicNames()...))
 	p.producer = p.client(b, kgo.ProducerBatchCompression(kgo.NoCompression()))
 	p.admin = kadm.NewClient(p.client(b))
+	p.createTopics(b, w.topicNames()...)
 	ends, err := p.admin.ListEndOffsets(b.Context(), w.topicNames()...)
 	check(b, errors.Join(err, ends.Error()))
 	ends.Each(func(o kadm.ListedOffset) { p.events += int(o.Offset) })
@@ -121,11 +122,24 @@ func (p *plant) append(b *testing.B, e event) {
 	}
 }
 
+// createTopics makes the topics that are missing. Their records stay, although their event times are long ago.
+func (p *plant) createTopics(b *testing.B, names ...string) {
+	b.Helper()
+	forever := "-1"
+	made, err := p.admin.CreateTopics(b.Context(), int32(p.partitions), 1, map[string]*string{"retention.ms": &forever}, names...)
+	check(b, err)
+	for _, topic := range made {
+		if !errors.Is(topic.Err, kerr.TopicAlreadyExists) {
+			check(b, topic.Err)
+		}
+	}
+}
+
 // output makes the output topic of a contender.
 func (p *plant) output(b *testing.B, group string) string {
 	b.Helper()
 	topic := group + "-out"
-	check(b, p.cluster.CreateTopics(b.Context(), p.partitions, topic))
+	p.createTopics(b, topic)
 	return topic
 }
 
