@@ -225,7 +225,7 @@ func TestModel(t *testing.T) {
 			made := 0
 			for key, calls := range order {
 				made += len(calls)
-				if !slices.IsSorted(calls) {
+				if key != "" && !slices.IsSorted(calls) { // calls without a key have no order
 					wrong = append(wrong, fmt.Sprintf("calls of %q in the order %v", key, calls))
 				}
 			}
