@@ -91,16 +91,20 @@ func sendTo(topic string, produce func(context.Context, *kgo.Record, func(*kgo.R
 	}
 }
 
-// interval processes until the next commit is due, commitInterval after the last one was.
+// interval processes until the next commit is due, commitInterval after the last one was, and there is something to commit: after an
+// empty transaction franz-go's session pauses for half a second, which would use up the interval behind it.
 func (l *kgoLoop) interval(ctx context.Context, poll func(context.Context, int) kgo.Fetches, produce producing) error {
-	ctx, cancel := context.WithDeadline(ctx, l.began.Add(commitInterval))
+	due, cancel := context.WithDeadline(ctx, l.began.Add(commitInterval))
 	defer cancel()
 	defer func() { l.began = time.Now() }()
-	for ctx.Err() == nil {
-		fetches := poll(ctx, pollRecords)
+	for until := ctx; until.Err() == nil; {
+		fetches := poll(until, pollRecords)
 		l.process(fetches, produce)
-		if err := errors.Join(fetches.Err0(), l.failed()); err != nil && ctx.Err() == nil {
+		if err := errors.Join(fetches.Err0(), l.failed()); err != nil && until.Err() == nil {
 			return err
+		}
+		if !fetches.Empty() {
+			until = due
 		}
 	}
 	return nil
