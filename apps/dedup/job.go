@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/riffle-stream/riffle/apps/internal/ingest"
+	"github.com/riffle-stream/riffle/apps/internal/launch"
 	"github.com/riffle-stream/riffle/apps/internal/progress"
 	"github.com/riffle-stream/riffle/stream"
 )
@@ -113,12 +114,7 @@ func (j *job[V]) run(ctx context.Context) (s fmt.Stringer, err error) {
 		level = slog.LevelInfo
 	}
 	logger := slog.New(slog.NewTextHandler(j.display, &slog.HandlerOptions{Level: level}))
-	j.cluster = stream.Embedded(j.dir)
-	if j.brokers != nil {
-		j.cluster = stream.Kafka(j.brokers...)
-	}
-	j.cluster.Observe(logger, nil)
-	if err := j.cluster.Open(ctx); err != nil {
+	if j.cluster, err = launch.Cluster(ctx, j.dir, j.brokers, logger, nil); err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, j.cluster.Close()) }()

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/riffle-stream/riffle/apps/internal/httpapi"
+	"github.com/riffle-stream/riffle/apps/internal/launch"
 	"github.com/riffle-stream/riffle/apps/internal/pan"
 	"github.com/riffle-stream/riffle/apps/internal/replies"
 	"github.com/riffle-stream/riffle/stream"
@@ -70,12 +71,8 @@ func serve(ctx context.Context, o serveOptions, stdout io.Writer, log io.Writer)
 	if err != nil {
 		return err
 	}
-	cluster := stream.Embedded(o.dir)
-	if o.brokers != nil {
-		cluster = stream.Kafka(o.brokers...)
-	}
-	cluster.Observe(logger, nil)
-	if err := cluster.Open(ctx); err != nil {
+	cluster, err := launch.Cluster(ctx, o.dir, o.brokers, logger, nil)
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Close()) }()

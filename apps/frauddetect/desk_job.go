@@ -17,6 +17,7 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/rulebook"
 	"github.com/riffle-stream/riffle/apps/frauddetect/starter"
 	"github.com/riffle-stream/riffle/apps/internal/ingest"
+	"github.com/riffle-stream/riffle/apps/internal/launch"
 	"github.com/riffle-stream/riffle/apps/internal/progress"
 	"github.com/riffle-stream/riffle/stream"
 )
@@ -68,12 +69,7 @@ func (j *deskJob) run(ctx context.Context) (s deskSummary, err error) {
 		}
 		defer stop()
 	}
-	j.cluster = stream.Embedded(j.dir)
-	if j.brokers != nil {
-		j.cluster = stream.Kafka(j.brokers...)
-	}
-	j.cluster.Observe(newLogger(j.display, j.verbose), j.registry)
-	if err := j.cluster.Open(ctx); err != nil {
+	if j.cluster, err = launch.Cluster(ctx, j.dir, j.brokers, newLogger(j.display, j.verbose), j.registry); err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, j.cluster.Close()) }()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/internal/ingest"
+	"github.com/riffle-stream/riffle/apps/internal/launch"
 	"github.com/riffle-stream/riffle/apps/internal/progress"
 	"github.com/riffle-stream/riffle/stream"
 )
@@ -81,12 +82,7 @@ func (j *job) run(ctx context.Context) (s summary, err error) {
 		}
 		defer stop()
 	}
-	j.cluster = stream.Embedded(j.dir)
-	if j.brokers != nil {
-		j.cluster = stream.Kafka(j.brokers...)
-	}
-	j.cluster.Observe(j.logger, j.registry)
-	if err := j.cluster.Open(ctx); err != nil {
+	if j.cluster, err = launch.Cluster(ctx, j.dir, j.brokers, j.logger, j.registry); err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, j.cluster.Close()) }()

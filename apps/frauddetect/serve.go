@@ -21,6 +21,7 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/office"
 	"github.com/riffle-stream/riffle/apps/frauddetect/rulebook"
 	"github.com/riffle-stream/riffle/apps/frauddetect/scoring"
+	"github.com/riffle-stream/riffle/apps/internal/launch"
 	"github.com/riffle-stream/riffle/apps/internal/pan"
 	"github.com/riffle-stream/riffle/stream"
 )
@@ -119,12 +120,8 @@ func runServe(ctx context.Context, o serveOptions, stdout, log io.Writer) (err e
 		}
 		defer stop()
 	}
-	cluster := stream.Embedded(o.dir)
-	if o.brokers != nil {
-		cluster = stream.Kafka(o.brokers...)
-	}
-	cluster.Observe(logger, registry)
-	if err := cluster.Open(ctx); err != nil {
+	cluster, err := launch.Cluster(ctx, o.dir, o.brokers, logger, registry)
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Close()) }()
