@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -12,13 +10,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-const (
-	// serverEnv begins the names of the variables that set what flags do:
-	// RIFFLE_SERVER_METRICS_ADDR is --metrics-addr.
-	serverEnv = "RIFFLE_SERVER_"
-	// maxConfigBytes keeps a mistyped name from reading a disk.
-	maxConfigBytes = 1 << 20
-)
+// serverEnv begins the names of the variables that set what flags do:
+// RIFFLE_SERVER_METRICS_ADDR is --metrics-addr.
+const serverEnv = "RIFFLE_SERVER_"
 
 const configHelp = `Settings come from flags, then from variables (RIFFLE_SERVER_METRICS_ADDR for --metrics-addr), then from the file that
 --config names: lines of name = value, the names those of the flags without the hyphens, # before a comment.`
@@ -118,19 +112,11 @@ func envSettings(environ []string) []setting {
 
 // readSettings reads a file of settings.
 func readSettings(path string) ([]setting, error) {
-	f, err := os.Open(path)
+	text, err := readSmallFile("config", path, "settings")
 	if err != nil {
-		return nil, usagef("--config: %w", err)
+		return nil, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
-	switch {
-	case err != nil:
-		return nil, usagef("--config: %w", err)
-	case len(text) > maxConfigBytes:
-		return nil, usagef("--config: %s has more than %d bytes: it is no file of settings", path, maxConfigBytes)
-	}
-	return parseSettings(path, string(text))
+	return parseSettings(path, text)
 }
 
 func parseSettings(path, text string) ([]setting, error) {
@@ -139,26 +125,18 @@ func parseSettings(path, text string) ([]setting, error) {
 		errs     []error
 		first    = map[string]int{} // line by name
 	)
-	number := 0
-	for line := range strings.Lines(text) {
-		number++
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		name, value, ok := strings.Cut(line, "=")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		from := fmt.Sprintf("%s:%d", path, number)
+	for _, l := range configLines(text) {
+		from := fmt.Sprintf("%s:%d", path, l.number)
 		switch {
-		case !ok:
-			errs = append(errs, usagef("%s: %.60q is not name = value", from, line))
-		case name == "config":
+		case !l.ok:
+			errs = append(errs, usagef("%s: %.60q is not name = value", from, l.text))
+		case l.name == "config":
 			errs = append(errs, usagef("%s: a file cannot name another", from))
-		case first[name] != 0:
-			errs = append(errs, usagef("%s: %q is set already in line %d", from, name, first[name]))
+		case first[l.name] != 0:
+			errs = append(errs, usagef("%s: %q is set already in line %d", from, l.name, first[l.name]))
 		default:
-			first[name] = number
-			settings = append(settings, setting{name, value, from})
+			first[l.name] = l.number
+			settings = append(settings, setting{l.name, l.value, from})
 		}
 	}
 	return settings, errors.Join(errs...)

@@ -3,9 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"strings"
 
 	"github.com/riffle-stream/riffle/broker"
 )
@@ -19,19 +16,11 @@ func readUsers(path string) ([]broker.User, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := os.Open(path)
+	text, err := readSmallFile("users-file", path, "users")
 	if err != nil {
-		return nil, usagef("--users-file: %w", err)
+		return nil, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
-	switch {
-	case err != nil:
-		return nil, usagef("--users-file: %w", err)
-	case len(text) > maxConfigBytes:
-		return nil, usagef("--users-file: %s has more than %d bytes: it is no file of users", path, maxConfigBytes)
-	}
-	return parseUsers(path, string(text))
+	return parseUsers(path, text)
 }
 
 func parseUsers(path, text string) ([]broker.User, error) {
@@ -40,24 +29,16 @@ func parseUsers(path, text string) ([]broker.User, error) {
 		errs  []error
 		first = map[string]int{} // line by name
 	)
-	number := 0
-	for line := range strings.Lines(text) {
-		number++
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		name, password, ok := strings.Cut(line, "=")
-		name, password = strings.TrimSpace(name), strings.TrimSpace(password)
-		from := fmt.Sprintf("--users-file: %s:%d", path, number)
+	for _, l := range configLines(text) {
+		from := fmt.Sprintf("--users-file: %s:%d", path, l.number)
 		switch {
-		case !ok || name == "" || password == "":
+		case !l.ok || l.name == "" || l.value == "":
 			errs = append(errs, usagef("%s is not name = password", from))
-		case first[name] != 0:
-			errs = append(errs, usagef("%s: the user stands in line %d already", from, first[name]))
+		case first[l.name] != 0:
+			errs = append(errs, usagef("%s: the user stands in line %d already", from, first[l.name]))
 		default:
-			first[name] = number
-			users = append(users, broker.User{Name: name, Password: broker.Secret(password)})
+			first[l.name] = l.number
+			users = append(users, broker.User{Name: l.name, Password: broker.Secret(l.value)})
 		}
 	}
 	return users, errors.Join(errs...)
