@@ -287,14 +287,26 @@ func (a *App) Run(ctx context.Context) (err error) {
 	return err
 }
 
-// runRebuilding runs the tasks, again if their local state turns out to be damaged.
+// runRebuilding runs the tasks, again if their local state turns out to be damaged, or if a topic refuses records that fitted when
+// they began.
 func (a *App) runRebuilding(ctx context.Context, plan *topicPlan, globals *globals, instance string) error {
-	for rebuilds := 0; ; rebuilds++ {
+	for rebuilds := 0; ; {
 		err := a.runTasks(ctx, plan, globals, instance)
-		if !errors.Is(err, state.ErrCorrupt) || a.cfg.Backend != nil || rebuilds == maxRebuilds {
+		var refused *client.RecordError
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case errors.As(err, &refused):
+			again, lookErr := a.lookAgain(ctx, plan, refused)
+			if !again {
+				return errors.Join(err, lookErr)
+			}
+		case errors.Is(err, state.ErrCorrupt) && a.cfg.Backend == nil && rebuilds < maxRebuilds:
+			rebuilds++
+			a.cfg.Logger.Error("local state is damaged, restoring it from the changelogs", "app", a.topology.Name(), "dir", a.cfg.StateDir, "err", err)
+		default:
 			return err
 		}
-		a.cfg.Logger.Error("local state is damaged, restoring it from the changelogs", "app", a.topology.Name(), "dir", a.cfg.StateDir, "err", err)
 	}
 }
 
@@ -342,7 +354,7 @@ func (a *App) workerConfig(plan *topicPlan, globals *globals, backend state.Back
 			Address:  a.cfg.Address,
 			Instance: instance, Leave: a.cfg.Instance == "",
 			TransactionalID: transactionalID(a.topology.Name(), instance), TransactionTimeout: a.cfg.TransactionTimeout,
-			Manual: slices.Concat(plan.changelogs, []string{graph.IdleCloseTopic(a.topology.Name())}), RecordLimits: plan.limits,
+			Manual: slices.Concat(plan.changelogs, []string{graph.IdleCloseTopic(a.topology.Name())}), RecordLimits: plan.recordLimits(),
 			Notes:              storeNotes(a.topology.program.Graph),
 			MaxBufferedRecords: a.cfg.MaxBufferedRecords, MaxBufferedBytes: a.cfg.MaxBufferedBytes,
 			SessionTimeout: a.cfg.SessionTimeout,
@@ -395,7 +407,7 @@ func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (wor
 			Background: task.Background{
 				Context: s.Background.Context, Go: s.Background.Go, Wake: s.Background.Wake, Calls: a.metrics,
 			},
-			MaxWait: a.cfg.MaxInputWait, MaxRecordBytes: plan.maxRecordBytes,
+			MaxWait: a.cfg.MaxInputWait, Takes: func(topic string) client.Takes { return plan.takes[topic] },
 			Now: time.Now(), IdleClose: a.cfg.IdleClose, IdleCloses: closes,
 			IdleCloseFunc: func(c task.IdleClose) (bool, error) { return s.NoteIdle(worker.IdleClose(c)) },
 		})

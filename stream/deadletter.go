@@ -86,10 +86,15 @@ func (o *output) DeadLetter(d task.DeadLetter) error {
 			client.Header{Key: HeaderTopic, Value: []byte(d.Topic)},
 			client.Header{Key: HeaderOffset, Value: strconv.AppendInt(nil, d.Record.Offset, 10)})
 	}
-	return o.sink.DeadLetter(client.Output{
+	letter := client.Output{
 		Topic: o.dead.topic,
 		Key:   d.Record.Key, Value: d.Record.Value, Headers: o.headers, Timestamp: d.Record.Timestamp,
-	})
+	}
+	err := o.sink.DeadLetter(letter)
+	if errors.Is(err, client.ErrRecordTooLarge) { // as if the cluster had said so: the topic may take more by now
+		return &client.RecordError{Topic: letter.Topic, Key: letter.Key, Bytes: client.Size(letter.Key, letter.Value, letter.Headers), Err: err}
+	}
+	return err
 }
 
 // Skip implements task.Output.

@@ -17,16 +17,22 @@ const (
 	// deadLetterBytes is the largest dead letter: an input record of any size that Kafka takes by default, with
 	// its headers, and a good deal more.
 	deadLetterBytes = 8 << 20
-	// defaultBatchBytes is Kafka's default for max.message.bytes.
-	defaultBatchBytes = 1_048_588
 )
 
 // topicPlan is what an application has to know about its topics.
 type topicPlan struct {
-	tasks          map[int]int32 // number of tasks by sub-topology
-	changelogs     []string
-	limits         map[string]int // largest record by topic
-	maxRecordBytes int            // largest output record
+	tasks      map[int]int32 // number of tasks by sub-topology
+	changelogs []string
+	takes      map[string]client.Takes // of the topics that are written
+}
+
+// recordLimits are the largest records by topic.
+func (p *topicPlan) recordLimits() map[string]int {
+	limits := make(map[string]int, len(p.takes))
+	for topic, t := range p.takes {
+		limits[topic] = t.RecordBytes
+	}
+	return limits
 }
 
 // prepareTopics looks at the application's topics, makes those that belong to it, and refuses what cannot work.
@@ -88,7 +94,7 @@ func (p *planner) plan(ctx context.Context) (*topicPlan, error) {
 	if err := p.countInputs(); err != nil {
 		return nil, err
 	}
-	plan := &topicPlan{tasks: make(map[int]int32), limits: make(map[string]int), maxRecordBytes: defaultBatchBytes}
+	plan := &topicPlan{tasks: make(map[int]int32)}
 	var errs []error
 	for _, sub := range p.graph.Subs {
 		n, err := p.tasks(sub)
@@ -107,13 +113,15 @@ func (p *planner) plan(ctx context.Context) (*topicPlan, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if err := p.checkChangelogs(ctx); err != nil {
+	err := p.checkChangelogs(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if err := p.create(ctx, plan); err != nil {
 		return nil, err
 	}
-	return plan, p.limits(ctx, plan)
+	plan.takes, err = p.takes(ctx)
+	return plan, err
 }
 
 // most is the largest number of tasks of a sub-topology.
@@ -258,28 +266,38 @@ func (p *planner) create(ctx context.Context, plan *topicPlan) error {
 	return errors.Join(errs...)
 }
 
-// limits finds out how large a record each topic takes.
-func (p *planner) limits(ctx context.Context, plan *topicPlan) error {
-	var topics []string
+// takes finds out what the topics that the application writes take.
+func (p *planner) takes(ctx context.Context) (map[string]client.Takes, error) {
+	topics := []string{graph.DeadLetterTopic(p.graph.Name)}
 	for _, sub := range p.graph.Subs {
 		topics = append(topics, sub.Outputs...)
+		for _, s := range sub.Stores {
+			topics = append(topics, graph.ChangelogTopic(p.graph.Name, s.Name))
+		}
 	}
-	dead := graph.DeadLetterTopic(p.graph.Name)
-	topics = append(append(topics, plan.changelogs...), dead)
-	found, err := p.admin.MaxMessageBytes(ctx, topics...)
+	slices.Sort(topics)
+	return p.admin.Takes(ctx, slices.Compact(topics)...)
+}
+
+// lookAgain notes in the plan what the topics take by now, and reports whether that explains why one of them refused records: then
+// the tasks know it in time, and whose records these are. Where the cluster refuses what its settings allow, the topic counts as one
+// that takes no records at present.
+func (a *App) lookAgain(ctx context.Context, plan *topicPlan, refused *client.RecordError) (bool, error) {
+	admin, err := client.NewAdmin(a.cluster.conn())
 	if err != nil {
-		return err
+		return false, err
 	}
-	for _, topic := range topics {
-		n, ok := found[topic]
-		if !ok {
-			n = defaultBatchBytes
-		}
-		n = max(n-client.BatchOverhead, 1)
-		plan.limits[topic] = n
-		if topic != dead {
-			plan.maxRecordBytes = min(plan.maxRecordBytes, n)
-		}
+	defer admin.Close()
+	takes, err := (&planner{graph: a.topology.program.Graph, admin: admin}).takes(ctx)
+	if err != nil {
+		return false, err
 	}
-	return nil
+	before := plan.takes[refused.Topic]
+	plan.takes = takes
+	if now := takes[refused.Topic]; now != before {
+		a.cfg.Logger.Warn("a topic refused records, its settings have changed: what does not fit fails its record from now on",
+			"topic", refused.Topic, "err", refused.Err, "record_bytes", now.RecordBytes, "record_bytes_before", before.RecordBytes, "only_keyed", now.OnlyKeyed)
+		return true, nil
+	}
+	return a.refusals.note(&client.RefusedError{Topic: refused.Topic, Err: refused}), nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -217,24 +218,42 @@ func (a *Admin) committed(ctx context.Context, group string) (kadm.OffsetRespons
 	return found, nil
 }
 
-// MaxMessageBytes returns the topics' own limits for a batch, where the cluster tells them.
-func (a *Admin) MaxMessageBytes(ctx context.Context, topics ...string) (map[string]int, error) {
-	limits := make(map[string]int, len(topics))
+// Takes is what records a topic takes.
+type Takes struct {
+	RecordBytes int  // the largest one: key, value and headers
+	OnlyKeyed   bool // it is compacted: a record without a key is refused
+}
+
+// Takes returns what the topics take, by their settings. Of a topic whose settings the cluster does not tell it returns Kafka's
+// defaults.
+func (a *Admin) Takes(ctx context.Context, topics ...string) (map[string]Takes, error) {
+	takes := make(map[string]Takes, len(topics))
 	if len(topics) == 0 {
-		return limits, nil
+		return takes, nil
+	}
+	for _, topic := range topics {
+		takes[topic] = Takes{RecordBytes: defaultRecordLimit}
 	}
 	found, err := a.adm.DescribeTopicConfigs(ctx, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("client: describe configs of %v: %w", topics, err)
 	}
 	for _, r := range found {
-		i := slices.IndexFunc(r.Configs, func(c kadm.Config) bool { return c.Key == "max.message.bytes" })
-		if r.Err != nil || i < 0 {
+		if r.Err != nil {
 			continue
 		}
-		if n, err := strconv.Atoi(r.Configs[i].MaybeValue()); err == nil {
-			limits[r.Name] = n
+		t := takes[r.Name]
+		for _, c := range r.Configs {
+			switch c.Key {
+			case "max.message.bytes":
+				if n, err := strconv.Atoi(c.MaybeValue()); err == nil {
+					t.RecordBytes = max(n-BatchOverhead, 1)
+				}
+			case "cleanup.policy":
+				t.OnlyKeyed = strings.Contains(c.MaybeValue(), "compact")
+			}
 		}
+		takes[r.Name] = t
 	}
-	return limits, nil
+	return takes, nil
 }

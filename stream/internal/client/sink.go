@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ func newSink(cl *kgo.Client, limit func(string) int) *Sink {
 	}
 	s.done = func(r *kgo.Record, err error) {
 		if err != nil {
-			s.fail(r.Topic, err)
+			s.fail(r, err)
 		}
 	}
 	return s
@@ -86,8 +87,8 @@ func (s *Sink) Send(ctx context.Context, o Output) (Receipt, error) {
 		s.last = topicLimit{o.Topic, s.limit(o.Topic)}
 	}
 	if n, limit := Size(o.Key, o.Value, o.Headers), s.last.limit; n > limit {
-		return Receipt{}, fmt.Errorf("%w: %d bytes of key, value and headers for topic %s, which takes %d; raise its max.message.bytes",
-			ErrRecordTooLarge, n, o.Topic, limit)
+		return Receipt{}, fmt.Errorf("%w: %d bytes of key, value and headers under key %q for topic %s, which takes %d; raise its max.message.bytes",
+			ErrRecordTooLarge, n, o.Key[:min(len(o.Key), maxToldBytes)], o.Topic, limit)
 	}
 	r := &s.records.take(1)[0]
 	*r = kgo.Record{
@@ -131,14 +132,16 @@ func (s *Sink) Reset() {
 	s.sent = 0
 }
 
-func (s *Sink) fail(topic string, err error) {
+func (s *Sink) fail(r *kgo.Record, err error) {
 	switch {
 	case s.used != nil && abortedBy(err):
 		err = fmt.Errorf("%w: %w", ErrAborted, err)
 	case refusedBy(err):
-		err = &RefusedError{topic, err}
+		err = &RefusedError{r.Topic, err}
+	case badRecord(err):
+		err = &RecordError{Topic: r.Topic, Key: bytes.Clone(r.Key), Bytes: len(r.Key) + len(r.Value), Err: err}
 	}
-	err = fmt.Errorf("client: write to topic %s: %w", topic, err)
+	err = fmt.Errorf("client: write to topic %s: %w", r.Topic, err)
 	s.failed.CompareAndSwap(nil, &err)
 }
 

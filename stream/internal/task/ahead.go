@@ -53,7 +53,7 @@ func (f *Frame) OnClose(stop func()) { f.closers = append(f.closers, stop) }
 
 // Ahead returns a frame for what is done before a record's turn: without stores, and without an effect.
 func (f *Frame) Ahead() *Frame {
-	return &Frame{partition: f.partition, maxBytes: f.maxBytes, globals: f.globals, background: f.background}
+	return &Frame{partition: f.partition, takes: f.takes, fits: f.fits, globals: f.globals, background: f.background}
 }
 
 // Begin prepares a frame made by Ahead for another record.

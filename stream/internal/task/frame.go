@@ -25,13 +25,14 @@ type Frame struct {
 	output string // topic of the output that failed it
 	fatal  error  // failure that stops the task
 
-	maxBytes int // limit on an output or a store entry; 0 is none
-	refused  func(topic string) error
-	stores   map[string]*store
-	globals  map[string]*Global // by topic
-	due      []*schedule        // as the nodes asked for it
-	writes   writes
-	inStore  bool // a call into the state layer is running
+	takes   func(topic string) client.Takes // nil where nothing is written
+	fits    int                             // the size of an output that every topic takes
+	refused func(topic string) error
+	stores  map[string]*store
+	globals map[string]*Global // by topic
+	due     []*schedule        // as the nodes asked for it
+	writes  writes
+	inStore bool // a call into the state layer is running
 
 	background Background
 	closers    []func()
@@ -139,8 +140,14 @@ func (f *Frame) Emit(buf []byte, o Out) error {
 		p.headers = f.outs[n-1].headersEnd
 	}
 	size := client.Size(buf[start:o.KeyEnd], buf[o.KeyEnd:], f.headers[p.headers:])
-	if f.maxBytes > 0 && size > f.maxBytes {
-		return f.FailOutput(o.Topic, fmt.Errorf("a record of %d bytes for topic %q is above the limit of %d", size, o.Topic, f.maxBytes))
+	if f.takes != nil && (size > f.fits || o.NullKey) {
+		switch takes := f.takes(o.Topic); {
+		case size > takes.RecordBytes:
+			return f.FailOutput(o.Topic, fmt.Errorf("a record of %d bytes, key, value and headers, for topic %q is above the limit of %d: raise max.message.bytes of the topic",
+				size, o.Topic, takes.RecordBytes))
+		case o.NullKey && takes.OnlyKeyed:
+			return f.FailOutput(o.Topic, fmt.Errorf("a record without a key for topic %q, which is compacted: no later record could replace it; give it a key (Rekey)", o.Topic))
+		}
 	}
 	f.arena = buf
 	f.outs = append(f.outs, p)

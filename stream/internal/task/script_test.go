@@ -100,7 +100,11 @@ func (e *env) create(d *datadriven.TestData) {
 	d.MaybeScanArgs(e.t, "every", &every)
 	d.MaybeScanArgs(e.t, "wall", &wall)
 	d.MaybeScanArgs(e.t, "idle", &idle)
-	d.MaybeScanArgs(e.t, "limit", &e.cfg.MaxRecordBytes)
+	if d.HasArg("limit") {
+		var takes client.Takes
+		d.ScanArgs(e.t, "limit", &takes.RecordBytes)
+		e.cfg.Takes = func(string) client.Takes { return takes }
+	}
 	d.MaybeScanArgs(e.t, "maxwait", &maxWait)
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {

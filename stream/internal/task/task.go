@@ -51,9 +51,9 @@ type Config struct {
 	// MaxWait is how long the other inputs wait for one that holds nothing although its end is not reached.
 	// The default is 100 ms; a negative value never waits.
 	MaxWait time.Duration
-	// MaxRecordBytes is the largest output record or store entry; a larger one makes its input a dead letter.
+	// Takes says what a topic takes, of outputs and of the changelogs of stores; what does not fit makes its input a dead letter.
 	// The default is 1,000,000 bytes, which leaves room for the batch around it under Kafka's default limit.
-	MaxRecordBytes int
+	Takes func(topic string) client.Takes
 
 	// Now is the wall-clock time at which the task begins: what it does by the wall clock counts from there.
 	Now time.Time
@@ -71,8 +71,8 @@ func (c Config) withDefaults() Config {
 	if c.MaxWait == 0 {
 		c.MaxWait = 100 * time.Millisecond
 	}
-	if c.MaxRecordBytes == 0 {
-		c.MaxRecordBytes = 1_000_000
+	if c.Takes == nil {
+		c.Takes = func(string) client.Takes { return client.Takes{RecordBytes: 1_000_000} }
 	}
 	return c
 }
@@ -118,7 +118,7 @@ func New(cfg Config) (*Task, error) {
 	}
 	t := &Task{cfg: cfg, sub: cfg.Program.Graph.Subs[cfg.ID.SubTopology], panics: make(map[int]bool)}
 	t.frame = Frame{
-		streamTime: cfg.StreamTime, partition: cfg.ID.Partition, maxBytes: cfg.MaxRecordBytes,
+		streamTime: cfg.StreamTime, partition: cfg.ID.Partition, takes: cfg.Takes,
 		stores: make(map[string]*store), background: cfg.Background, refused: cfg.Refused,
 	}
 	for _, spec := range t.sub.Stores {
@@ -129,7 +129,10 @@ func New(cfg Config) (*Task, error) {
 		if inner == nil {
 			return nil, fmt.Errorf("task %s: store %q is not open", cfg.ID, spec.Name)
 		}
-		t.frame.stores[spec.Name] = newStore(spec.Name, inner, &t.frame)
+		s := newStore(spec.Name, inner, &t.frame)
+		s.changelog = graph.ChangelogTopic(cfg.Program.Graph.Name, spec.Name)
+		s.limit = cfg.Takes(s.changelog).RecordBytes
+		t.frame.stores[spec.Name] = s
 	}
 	t.frame.globals = make(map[string]*Global)
 	for _, topic := range cfg.Program.Graph.Globals() {
@@ -139,6 +142,11 @@ func New(cfg Config) (*Task, error) {
 	}
 	if on := t.frame.stores[t.sub.Parking]; on != nil {
 		t.parking = &parking{store: on, frame: &t.frame}
+	}
+	for i, topic := range t.sub.Outputs {
+		if n := cfg.Takes(topic).RecordBytes; i == 0 || n < t.frame.fits {
+			t.frame.fits = n
+		}
 	}
 	sources := cfg.Program.Open(t.sub, &t.frame)
 	if err := t.openSchedules(); err != nil {

@@ -131,12 +131,15 @@ func (w *writes) reset() {
 // store is a store as the nodes see it: reads look through the record's own writes, and an error of the backend
 // stops the task whatever the user function makes of it.
 type store struct {
-	name    string
-	inner   state.Store
-	frame   *Frame
-	scratch *state.Scratch // of inner, for the typed stores above
-	timers  *timerQueue    // nil if the store has no timers that fire
-	free    []*scan        // that ended
+	name  string
+	inner state.Store
+	frame *Frame
+	// changelog is the topic of its changes, which takes entries of so many bytes; 0 is any number.
+	changelog string
+	limit     int
+	scratch   *state.Scratch // of inner, for the typed stores above
+	timers    *timerQueue    // nil if the store has no timers that fire
+	free      []*scan        // that ended
 }
 
 func newStore(name string, inner state.Store, f *Frame) *store {
@@ -186,8 +189,9 @@ func (s *store) Delete(key []byte) error {
 
 // fits refuses what the backend or the changelog would refuse later, when it is no longer the record's fault.
 func (s *store) fits(key, value []byte) error {
-	if limit := s.frame.maxBytes; limit > 0 && len(key)+len(value) > limit {
-		return fmt.Errorf("store %q: an entry of %d bytes is above the limit of %d", s.name, len(key)+len(value), limit)
+	if s.limit > 0 && len(key)+len(value) > s.limit {
+		return fmt.Errorf("store %q: an entry of %d bytes, key and value, is above the limit of %d: raise max.message.bytes of topic %q",
+			s.name, len(key)+len(value), s.limit, s.changelog)
 	}
 	if len(key) > state.MaxKeyBytes || len(value) > state.MaxValueBytes {
 		return fmt.Errorf("store %q: %w: key of %d bytes (at most %d), value of %d (at most %d)",
