@@ -233,7 +233,7 @@ func Run(ctx context.Context, topology *Topology, cluster *Cluster) error {
 
 // Run compares the topology with the one that ran last (see Config.AcceptOrphans), makes the internal topics, joins the group, restores the stores and processes until ctx ends, or until the
 // inputs are drained if the configuration says so. Then it finishes what it holds, commits, leaves the group and
-// returns nil. It can be called once.
+// returns nil, also if ctx ends while it starts. It can be called once.
 //
 // Guarantees: every input record is processed, and counts once in stores and committed outputs (see [Guarantee] for less).
 // An error means that the cluster or the state failed, not a record:
@@ -244,13 +244,13 @@ func (a *App) Run(ctx context.Context) (err error) {
 		return errors.New("stream: App.Run can be called once; make another App")
 	}
 	if err := a.cluster.Open(ctx); err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	defer func() { err = errors.Join(err, a.cluster.Close()) }()
 
 	plan, err := a.prepareTopics(ctx)
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	if a.cfg.Registerer != nil {
 		reg := prometheus.WrapRegistererWith(prometheus.Labels{"app": a.topology.Name()}, a.cfg.Registerer)
@@ -267,7 +267,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	}
 	globals, err := a.loadGlobals(ctx)
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	defer globals.close()
 	// What follows the global tables ends with the tasks, and the tasks end if it fails.
@@ -283,6 +283,14 @@ func (a *App) Run(ctx context.Context) (err error) {
 	following.Wait()
 	if ctx.Err() == nil && !errors.Is(context.Cause(running), context.Canceled) {
 		err = errors.Join(err, context.Cause(running))
+	}
+	return err
+}
+
+// unlessEnded returns the error of a start, or nil if it is that the caller's context has ended.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
+		return nil
 	}
 	return err
 }
@@ -348,6 +356,7 @@ func (a *App) workerConfig(plan *topicPlan, globals *globals, backend state.Back
 		App:       a.topology.Name(),
 		OwnInputs: a.topology.program.Graph.OwnInputs(),
 		Backend:   backend,
+		Notes:     storeNotes(a.topology.program.Graph),
 		NewTask:   a.newTask(plan, globals),
 		Client: client.Config{
 			Conn:     a.cluster.conn(),
@@ -355,7 +364,6 @@ func (a *App) workerConfig(plan *topicPlan, globals *globals, backend state.Back
 			Instance: instance, Leave: a.cfg.Instance == "",
 			TransactionalID: transactionalID(a.topology.Name(), instance), TransactionTimeout: a.cfg.TransactionTimeout,
 			Manual: slices.Concat(plan.changelogs, []string{graph.IdleCloseTopic(a.topology.Name())}), RecordLimits: plan.recordLimits(),
-			Notes:              storeNotes(a.topology.program.Graph),
 			MaxBufferedRecords: a.cfg.MaxBufferedRecords, MaxBufferedBytes: a.cfg.MaxBufferedBytes,
 			SessionTimeout: a.cfg.SessionTimeout,
 		},

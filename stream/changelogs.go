@@ -16,8 +16,9 @@ import (
 
 const (
 	notePrefix = "riffle stores "
-	// noteBytes is the default of Kafka's offset.metadata.max.bytes. A longer note would make the commit fail.
-	noteBytes = 4096
+	// noteBytes leaves room for stream times below the default of Kafka's offset.metadata.max.bytes, 4096. A longer note would make the
+	// commit fail.
+	noteBytes = 3072
 )
 
 // storeNotes returns for each input topic the note of the stores that its records go into.
@@ -42,6 +43,7 @@ func storeNotes(g *graph.Topology) map[string]string {
 
 // noted reports whether a note names a store.
 func noted(note, store string) bool {
+	note, _, _ = strings.Cut(note, "\n") // behind it are stream times
 	names, ok := strings.CutPrefix(note, notePrefix)
 	return ok && slices.Contains(strings.Split(names, ","), store)
 }

@@ -23,6 +23,7 @@ import (
 type replay struct {
 	name    string
 	cfg     streamtest.ClusterConfig
+	commits int64                                  // the least number of them, where the interval decides
 	disturb func(c *streamtest.Cluster, slice int) // before a slice of the input is written
 	after   func(c *streamtest.Cluster, slice int) // when it is written
 }
@@ -35,6 +36,9 @@ func replays() []replay {
 			Workers: workers, MaxPollRecords: poll, MaxUncommittedRecords: uncommitted, MaxInputWait: 10 * time.Second, Standbys: instances - 1,
 		}}
 	}
+	// A round of five records takes as many milliseconds: see slowly.
+	byInterval := cluster(1, 2, 5, 0)
+	byInterval.App.CommitInterval = 3 * time.Millisecond
 	crash := func(lost bool) func(*streamtest.Cluster, int) {
 		return func(c *streamtest.Cluster, slice int) {
 			c.AwaitCrash(slice % 2)
@@ -52,6 +56,7 @@ func replays() []replay {
 	return []replay{
 		{name: "2 workers, small commits", cfg: cluster(1, 2, 10, 10)},
 		{name: "4 workers, small rounds", cfg: cluster(1, 4, 7, 0)},
+		{name: "commits by the interval", cfg: byInterval, commits: 60},
 		{name: "3 instances", cfg: cluster(3, 2, 50, 37)},
 		{name: "restarts", cfg: cluster(1, 2, 10, 20), after: func(c *streamtest.Cluster, slice int) {
 			c.Stop(0)
@@ -88,10 +93,18 @@ func (r replay) outputs(t *testing.T, topology *stream.Topology, slices int, wri
 			}
 			c.Settle()
 		}
+		if r.commits > 0 {
+			if n := c.App(0).Stats().Commits; n < r.commits {
+				t.Errorf("there were %d commits, want %d at least: the interval decides nothing", n, r.commits)
+			}
+		}
 		lines = out(c)
 	})
 	return lines
 }
+
+// slowly has each record take a millisecond of the bubble, so that the commit interval ends in the middle of the input.
+func slowly(string) { <-time.After(time.Millisecond) }
 
 // same demands that every replay gives what a plain one does.
 func same(t *testing.T, topology *stream.Topology, slices int, write func(c *streamtest.Cluster, slice int), out func(c *streamtest.Cluster) []string) {
@@ -121,7 +134,7 @@ func unwindowed(c *stream.Context[string, string], r stream.Record[window.Key[st
 func TestReplaysAreTheSame(t *testing.T) {
 	t.Parallel()
 	topology := build(t, func(b *stream.Builder) {
-		in := b.From(lines)
+		in := b.From(lines).Peek(slowly)
 		in.Process("recently", recently, recent).Map(func(n int64) string { return fmt.Sprint("seen ", n) }).To(others)
 		in.ProcessWith("quiet", quiet).To(others)
 		in.Process("dedup", processors.Dedup(func(v string) string { return v }, unseen), unseen).To(others)
@@ -206,7 +219,7 @@ func TestRepartitionedReplaysAreTheSame(t *testing.T) {
 	ids := processors.NewDedupStore("ids", serde.String).TTL(grace)
 	bought := state.NewTableStore("bought", serde.String, serde.Int64)
 	topology := build(t, func(b *stream.Builder) {
-		sold := b.From(sales).Rekey("sold", serde.String, serde.String, item)
+		sold := b.From(sales).Peek(slowly).Rekey("sold", serde.String, serde.String, item)
 		seen := b.From(views).Rekey("seen", serde.String, serde.String, item)
 		sold.Window(window.Tumbling(7*time.Second).Grace(grace)).Aggregate(numbers("tumbling"), one).
 			OnClose().Process("tumbled", text("tumbling")).To(others)

@@ -150,33 +150,36 @@ func (a *Admin) Committed(ctx context.Context, group string) (Offsets, error) {
 // stableBackoff is the pause before committed offsets are asked for again that a transaction is about to change.
 const stableBackoff = 20 * time.Millisecond
 
-// Settled is Committed for some partitions, and waits until no open transaction can change their offsets any more.
-func (a *Admin) Settled(ctx context.Context, group string, partitions map[string][]int32) (Offsets, error) {
+// Settled is Committed for some partitions, with their notes, and waits until no open transaction can change their offsets any more.
+func (a *Admin) Settled(ctx context.Context, group string, partitions map[string][]int32) (Offsets, PartitionNotes, error) {
 	for {
 		found, err := a.adm.FetchOffsets(kadm.RequireStable(ctx), group)
 		if errors.Is(err, kerr.GroupIDNotFound) {
-			return nil, nil
+			return nil, nil, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("client: committed offsets of group %s: %w", group, err)
+			return nil, nil, fmt.Errorf("client: committed offsets of group %s: %w", group, err)
 		}
-		offsets, err := settled(found, partitions)
+		offsets, notes, err := settled(found, partitions)
 		if !errors.Is(err, kerr.UnstableOffsetCommit) {
 			if err != nil {
 				err = fmt.Errorf("client: committed offsets of group %s: %w", group, err)
 			}
-			return offsets, err
+			return offsets, notes, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("client: group %s: a transaction holds the offsets: %w", group, context.Cause(ctx))
+			return nil, nil, fmt.Errorf("client: group %s: a transaction holds the offsets: %w", group, context.Cause(ctx))
 		case <-time.After(stableBackoff):
 		}
 	}
 }
 
-func settled(found kadm.OffsetResponses, partitions map[string][]int32) (Offsets, error) {
-	offsets := make(Offsets)
+// PartitionNotes are the notes beside the offsets of a group, by topic and partition.
+type PartitionNotes map[string]map[int32]string
+
+func settled(found kadm.OffsetResponses, partitions map[string][]int32) (Offsets, PartitionNotes, error) {
+	offsets, notes := make(Offsets), make(PartitionNotes)
 	for topic, ps := range partitions {
 		for _, p := range ps {
 			r, ok := found.Lookup(topic, p)
@@ -184,12 +187,16 @@ func settled(found kadm.OffsetResponses, partitions map[string][]int32) (Offsets
 				continue
 			}
 			if r.Err != nil {
-				return nil, fmt.Errorf("topic %s partition %d: %w", topic, p, r.Err)
+				return nil, nil, fmt.Errorf("topic %s partition %d: %w", topic, p, r.Err)
 			}
 			offsets.Set(topic, p, r.At)
+			if notes[topic] == nil {
+				notes[topic] = make(map[int32]string)
+			}
+			notes[topic][p] = r.Metadata
 		}
 	}
-	return offsets, nil
+	return offsets, notes, nil
 }
 
 // Notes returns what a group has noted beside its offsets, by topic: each text once.

@@ -55,8 +55,9 @@ type Config struct {
 	Linger time.Duration
 	// SessionTimeout is how long the group waits for a silent member. The default is 30 s.
 	SessionTimeout time.Duration
-	// Notes are stored in the group beside the offsets of a topic. See Admin.Notes.
-	Notes map[string]string
+	// Note returns what is stored in the group beside the offset of a partition. See Admin.Notes. It is called during commits. Nil is
+	// nothing.
+	Note func(topic string, partition int32) string
 
 	// TransactionalID makes Begin and CommitTransaction usable; nothing can be sent outside a transaction then. It must
 	// be this client's alone: a later producer of the same id ends the transactions of the earlier one.
@@ -409,13 +410,23 @@ func (c *Client) Commit(ctx context.Context, offsets map[string]map[int32]int64)
 // note adds the notes to a commit.
 func (c *Client) note(req *kmsg.OffsetCommitRequest) error {
 	for i := range req.Topics {
-		note, ok := c.cfg.Notes[req.Topics[i].Topic]
-		if !ok {
-			continue
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			if note := c.noteOf(t.Topic, t.Partitions[j].Partition); note != nil {
+				t.Partitions[j].Metadata = note
+			}
 		}
-		for j := range req.Topics[i].Partitions {
-			req.Topics[i].Partitions[j].Metadata = &note
-		}
+	}
+	return nil
+}
+
+// noteOf returns the note of a partition, or nil.
+func (c *Client) noteOf(topic string, p int32) *string {
+	if c.cfg.Note == nil {
+		return nil
+	}
+	if note := c.cfg.Note(topic, p); note != "" {
+		return &note
 	}
 	return nil
 }

@@ -224,9 +224,7 @@ func (c *Client) offsetsRequest(id int64, epoch int16, offsets Offsets) *kmsg.Tx
 		for p, at := range partitions {
 			rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 			rp.Partition, rp.Offset = p, at
-			if note, ok := c.cfg.Notes[topic]; ok {
-				rp.Metadata = &note
-			}
+			rp.Metadata = c.noteOf(topic, p)
 			rt.Partitions = append(rt.Partitions, rp)
 		}
 		req.Topics = append(req.Topics, rt)

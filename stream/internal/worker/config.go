@@ -81,6 +81,8 @@ type Config struct {
 	Client client.Config
 	// Backend keeps the stores. The worker does not close it.
 	Backend state.Backend
+	// Notes are stored in the group beside the offsets of a topic's partitions, in one line each.
+	Notes map[string]string
 	// NewTask makes a task. Its outputs must go to Setup.Sink.
 	NewTask func(Setup) (Task, error)
 

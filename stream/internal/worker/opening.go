@@ -23,6 +23,7 @@ type opening struct {
 	restored map[state.TaskID]standing
 	idle     map[state.TaskID][]IdleClose
 	settled  client.Offsets
+	notes    client.PartitionNotes // beside them
 	err      error
 }
 
@@ -118,7 +119,7 @@ func (w *Worker) newTasks(partitions map[string][]int32) map[state.TaskID]*runni
 
 // restoreTasks opens the stores of the tasks and brings them up to date. It runs beside the loop.
 func (w *Worker) restoreTasks(ctx context.Context, o *opening) (err error) {
-	if o.settled, err = w.client.Admin().Settled(ctx, w.cfg.App, o.partitions); err != nil {
+	if o.settled, o.notes, err = w.client.Admin().Settled(ctx, w.cfg.App, o.partitions); err != nil {
 		return err
 	}
 	for id, r := range o.tasks {
@@ -236,6 +237,9 @@ func (w *Worker) makeTasks(o *opening, markers map[partition]int64) (err error) 
 	for id, r := range o.tasks {
 		r.replays = nil
 		at := o.restored[id]
+		if r.state == nil {
+			at.streamTime = notedTime(o.notes, r)
+		}
 		r.sink = &Sink{to: w.client.NewSink(), ctx: w.ctx}
 		r.task, err = w.cfg.NewTask(Setup{
 			ID: id, State: r.state, Sink: r.sink, Offsets: at.offsets, StreamTime: at.streamTime,

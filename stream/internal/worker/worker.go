@@ -113,6 +113,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.cfg.AtLeastOnce {
 		cfg.TransactionalID = ""
 	}
+	cfg.Note = w.note
 	cfg.Assigned, cfg.Revoked, cfg.Lost, cfg.Resume = w.assigned, w.revoked, w.lost, w.resume
 	w.running, w.wake = context.WithCancelCause(ctx)
 	defer w.wake(nil)
