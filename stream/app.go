@@ -74,9 +74,10 @@ type Config struct {
 	// MaxQueuedRecords bounds what a task holds of one input partition while it waits for another. Above it
 	// the partition is not fetched. The default is 50,000 records.
 	MaxQueuedRecords int
-	// MaxInputWait is how long a task holds back what it has read of one input while another one, whose end is not
-	// reached, is still to be fetched: only then do their records come in order of time. The default is 100 ms. A
-	// replay that must be exact on a busy machine wants more.
+	// MaxInputWait bounds how long a task holds back what it has read of one input while the cluster is known to have more of
+	// another one, which is still to be fetched: only then do their records come in order of time. It looks for the ends when it
+	// begins; an input that has caught up is never waited for (in Kafka Streams: max.task.idle.ms is 0). The default is 30 s, which
+	// matters only where records that there were cannot be fetched any more, or the cluster does not answer.
 	MaxInputWait time.Duration
 	// IdleClose lets stream time go on without records: after this time by the wall clock in which a task has read
 	// everything and nothing has come, stream time moves on by as much, if something is due then, and again after the next. So windows close,
@@ -144,6 +145,9 @@ func (c Config) withDefaults(cluster *Cluster, app string) Config {
 	}
 	if c.StateDir == "" {
 		c.StateDir = cluster.stateDir(app)
+	}
+	if c.MaxInputWait == 0 {
+		c.MaxInputWait = 30 * time.Second
 	}
 	if c.MaxGlobalBytes == 0 {
 		c.MaxGlobalBytes = 256 << 20

@@ -32,6 +32,7 @@ type input struct {
 	tail  int64 // offset of the next record to queue, once something was queued
 
 	heard      bool      // a batch was added
+	ended      bool      // no further one will be
 	end        int64     // as last told
 	passed     int64     // offset behind the last batch: the ends of transactions take offsets, too
 	emptySince time.Time // when Run first found nothing here; zero while it holds records
@@ -104,7 +105,7 @@ func (in *input) unprepared() *client.Record {
 
 // lags reports whether the input holds nothing although there is, or may be, more to read.
 func (in *input) lags() bool {
-	if in.queued > 0 {
+	if in.queued > 0 || in.ended {
 		return false
 	}
 	return !in.heard || max(in.next, in.passed) < in.end

@@ -188,6 +188,15 @@ func (t *Task) Add(b client.Batch) error {
 	return fmt.Errorf("task %s: topic %q is not an input", t.cfg.ID, b.Topic)
 }
 
+// Ended says that nothing more of an input will be added, whatever its end: it is not waited for.
+func (t *Task) Ended(topic string) {
+	for _, in := range t.inputs {
+		if in.topic == topic {
+			in.ended = true
+		}
+	}
+}
+
 // Queued returns the number of records that were added and not yet processed.
 func (t *Task) Queued() int {
 	n := 0

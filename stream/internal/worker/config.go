@@ -17,6 +17,8 @@ type Task interface {
 	// Add queues a batch of one of the task's input partitions. The task keeps the records until they are
 	// processed.
 	Add(client.Batch) error
+	// Ended says that nothing more of an input will be added.
+	Ended(topic string)
 	// Run takes up to limit steps: it processes queued records, and does what is due between them. It takes less
 	// than limit if there is nothing more to do. An error is not the fault of a record: the output cannot be
 	// written, or a store fails.

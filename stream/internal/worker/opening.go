@@ -22,9 +22,11 @@ type opening struct {
 	// After done, if err is nil.
 	restored map[state.TaskID]standing
 	idle     map[state.TaskID][]IdleClose
-	settled  client.Offsets
-	notes    client.PartitionNotes // beside them
-	err      error
+	// Where the inputs begin and end of tasks that have several.
+	starts, ends client.Offsets
+	settled      client.Offsets
+	notes        client.PartitionNotes // beside them
+	err          error
 }
 
 // want notes partitions whose tasks are to be opened.
@@ -136,8 +138,43 @@ func (w *Worker) restoreTasks(ctx context.Context, o *opening) (err error) {
 	if o.idle, err = w.readIdleCloses(ctx, o.tasks, o.restored); err != nil {
 		return fmt.Errorf("worker: read idle closes: %w", err)
 	}
+	if err := w.lookAtInputs(ctx, o); err != nil {
+		return err
+	}
 	failpoint.Hit("restored")
 	return w.checkInputs(ctx, o.restored)
+}
+
+// lookAtInputs finds out what there is to read of inputs that are read together: a task waits for what it knows of.
+func (w *Worker) lookAtInputs(ctx context.Context, o *opening) (err error) {
+	var topics []string
+	for _, r := range o.tasks {
+		if len(r.inputs) > 1 {
+			topics = append(topics, r.sub.Inputs...)
+		}
+	}
+	slices.Sort(topics)
+	topics = slices.Compact(topics)
+	if o.starts, err = w.client.Admin().StartOffsets(ctx, topics...); err != nil {
+		return err
+	}
+	o.ends, err = w.client.Admin().StableOffsets(ctx, topics...)
+	return err
+}
+
+// tellEnds tells a new task what there is to read of its inputs.
+func (o *opening) tellEnds(r *running, markers map[partition]int64) error {
+	if len(r.inputs) == 1 {
+		return nil
+	}
+	for _, in := range r.inputs {
+		b := client.Batch{Topic: in.topic, Partition: r.id.Partition, End: o.ends[in.topic][r.id.Partition]}
+		b.Next = max(markers[partition{in.topic, r.id.Partition}], o.starts[in.topic][r.id.Partition])
+		if err := r.task.Add(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *opening) close() error {
@@ -250,6 +287,9 @@ func (w *Worker) makeTasks(o *opening, markers map[partition]int64) (err error) 
 			return fmt.Errorf("worker: make task %s: %w", id, err)
 		}
 		r.streamTime = at.streamTime
+		if err := o.tellEnds(r, markers); err != nil {
+			return err
+		}
 		for _, in := range r.inputs {
 			in.start = max(in.start, markers[partition{in.topic, id.Partition}])
 			// Where the marker is ahead of the group's offset, the group learns of it with the next commit.

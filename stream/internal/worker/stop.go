@@ -65,6 +65,7 @@ func (s *stopper) pause() {
 			end, source := s.ends[in.topic][r.id.Partition]
 			if source && !in.ended && in.next >= end {
 				in.ended = true
+				r.task.Ended(in.topic)
 				s.w.client.Pause(in.topic, r.id.Partition)
 			}
 		}

@@ -95,6 +95,7 @@ func (q *queueTask) Queued() (n int) {
 func (q *queueTask) Offsets() map[string]int64 { return q.next }
 func (q *queueTask) StreamTime() int64         { return 0 }
 func (q *queueTask) Counts() Counts            { return Counts{} }
+func (q *queueTask) Ended(string)              {}
 func (q *queueTask) Close()                    {}
 func (q *queueTask) Wake() (time.Time, bool)   { return time.Time{}, false }
 func (q *queueTask) Held() bool                { return false }
