@@ -61,7 +61,7 @@ build . new
 for i in $(seq "$ROUNDS"); do
 	more "$i" || break
 	echo "round $i of $ROUNDS" >&2
-	round . new | tee -a "$OUT" | grep --line-buffered '^Benchmark\|^---\|FAIL' >&2
+	round . new | tee -a "$OUT" | grep --line-buffered '^Benchmark\|^---\|FAIL' >&2 || echo "run.sh: not all of round $i succeeded" >&2
 done
 # What the machine did to the client's allocations is in the raw output only.
 units='.unit:("records/s" OR "p50-µs" OR "p99-µs" OR "p99.9-µs" OR "s/start" OR "ready-RSS-MiB" OR "served-RSS-MiB")'

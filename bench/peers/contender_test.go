@@ -64,8 +64,8 @@ func (t onTopics) prepare(b *testing.B, n int) { t.ensure(b, int(t.done(b))+n) }
 
 func (t onTopics) done(b *testing.B) int64 { return t.committed(b, t.group) }
 
-// patience is how long a contender may go without a commit.
-const patience = 5 * time.Minute
+// patience is how long a contender may go without a commit, or take for a run.
+const patience = time.Minute
 
 // await waits until n records are done, and returns how many are.
 func await(b *testing.B, c contender, n int64) int64 {
@@ -94,6 +94,8 @@ func measure(b *testing.B, c contender, n int) {
 	c.prepare(b, n)
 	begun := c.done(b)
 	settle(b)
+	stuck := time.AfterFunc(patience, func() { panic(fmt.Sprintf("%s takes more than %v for %d records", b.Name(), patience, n)) })
+	defer stuck.Stop()
 	c.start(b)
 	first := await(b, c, begun+int64(n)/10)
 	stop := profile(b)

@@ -15,9 +15,13 @@
 // All but the last use the same broker in this process, over connections in memory, and topics with the same settings: a record
 // is on disk before it is acknowledged.
 //
-// A run starts the contender, lets it take the records that wait in its topic, and stops it. The clock runs from the commit
+// A run has a process of its own. It starts the contender, lets it take the records that wait in its topic, and stops it. The clock runs from the commit
 // that has the first tenth of them to the one that has the last; so does the count of CPU time, allocations and written
-// bytes. Starting up is not in it, and neither is making the input.
+// bytes. Starting up is not in it, and neither is making the input. The slow contenders are given an eighth of the records, and
+// a run that takes more than a minute fails.
+//
+// Five rounds of all throughput take about half an hour; RUN=Engine/work=pass and the like make parts of it, whose outputs
+// (OUT=FILE) can be put one behind the other for ratios.
 //
 // BenchmarkEngine has throughput, BenchmarkLatency the time from when a record was due in the input to when a reader of committed
 // records has what came of it, BenchmarkRestart the time from a kill to the first record that is processed again.

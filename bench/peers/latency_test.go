@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ func BenchmarkLatency(b *testing.B) {
 	} {
 		w.input, w.topics = input{keys: 100_000, stepMillis: 1}, 1
 		b.Run(fmt.Sprintf("work=%s/keys=100k/partitions=6", w.name), func(b *testing.B) {
+			b.Cleanup(func() { _ = os.RemoveAll(w.dir(6)) })
 			p := openPlant(b, w, 6)
 			peaks := make(map[string]float64)
 			for _, percent := range []int{10, 80} {

@@ -50,14 +50,19 @@ func runBenchmarks(m *testing.M) int {
 	return m.Run()
 }
 
-// openPlant opens the plant of a workload, or makes it. The plant of one that preloads its state stays on disk.
+// dir is where the plant of a workload lies.
+func (w workload) dir(partitions int) string {
+	kind := "uniform"
+	if w.input.zipf {
+		kind = "zipf"
+	}
+	return filepath.Join(base, fmt.Sprintf("%s-%d-%s-%d", w.name, w.input.keys, kind, partitions))
+}
+
+// openPlant opens the plant of a workload, or makes it. It stays on disk.
 func openPlant(b *testing.B, w workload, partitions int) *plant {
 	b.Helper()
-	p := &plant{workload: w, partitions: partitions}
-	p.dir = filepath.Join(base, fmt.Sprintf("%s-%d-%d", w.name, w.input.keys, partitions))
-	if w.preload == 0 {
-		b.Cleanup(func() { _ = os.RemoveAll(p.dir) })
-	}
+	p := &plant{workload: w, partitions: partitions, dir: w.dir(partitions)}
 	p.cluster = stream.Embedded(p.dir)
 	check(b, p.cluster.Open(b.Context()))
 	b.Cleanup(func() { check(b, p.cluster.Close()) })
