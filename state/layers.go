@@ -196,14 +196,6 @@ func size(tables []*table) (n int64) {
 	return n
 }
 
-// fold sets all that is in from.
-func (t *table) fold(from *table) {
-	for ref := range from.len() {
-		key, value := from.at(ref)
-		t.set(hashOf(key), key, value)
-	}
-}
-
 // Abort drops the open overlay.
 func (l *Layers) Abort() {
 	for _, s := range l.stores {

@@ -30,9 +30,15 @@ type tableEntry struct {
 	deleted          bool
 }
 
-// slot holds an entry's ref + 1 in its lower half, 0 for none, and 32 bits of the
-// key's hash in the upper half.
+// slot holds an entry's ref + 1 in its lower half, 0 for none, and the upper 32
+// bits of the key's hash in its own upper half. They also say where a key belongs,
+// so that a table grows without a look at its keys.
 type slot uint64
+
+func slotOf(hash uint64, ref int) slot { return slot(hash)&^(1<<32-1) | slot(ref+1) }
+
+// home is where the search for a hash begins, in a table whose slots have the mask.
+func home(hash, mask uint64) uint64 { return hash >> 32 & mask }
 
 // lookup is what a table knows of a key.
 type lookup byte
@@ -63,7 +69,7 @@ func (t *table) find(hash uint64, key []byte) (ref int, found bool) {
 	}
 	mask := uint64(len(t.slots) - 1)
 	tag := slot(hash) &^ (1<<32 - 1)
-	for i := hash & mask; ; i = (i + 1) & mask {
+	for i := home(hash, mask); ; i = (i + 1) & mask {
 		s := t.slots[i]
 		if s == 0 {
 			return 0, false
@@ -108,6 +114,11 @@ func (t *table) set(hash uint64, key, value []byte) {
 	if !found {
 		ref = t.insert(hash, key)
 	}
+	t.write(ref, value)
+}
+
+// write gives an entry its value.
+func (t *table) write(ref int, value []byte) {
 	e := &t.entries[ref]
 	if e.deleted {
 		t.deleted--
@@ -134,24 +145,26 @@ func (t *table) insert(hash uint64, key []byte) (ref int) {
 	e := tableEntry{key: t.slab.alloc(len(key)), keyLen: uint32(len(key))}
 	copy(t.slab.at(e.key, e.keyLen), key)
 	t.entries = append(t.entries, e)
-	t.place(hash, ref)
+	t.place(slotOf(hash, ref))
 	return ref
 }
 
-func (t *table) place(hash uint64, ref int) {
+func (t *table) place(s slot) {
 	mask := uint64(len(t.slots) - 1)
-	i := hash & mask
+	i := home(uint64(s), mask)
 	for t.slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	t.slots[i] = slot(hash)&^(1<<32-1) | slot(ref+1)
+	t.slots[i] = s
 }
 
 func (t *table) grow() {
-	t.slots = make([]slot, max(minSlots, 2*len(t.slots)))
-	for ref := range t.entries {
-		e := &t.entries[ref]
-		t.place(hashOf(t.slab.at(e.key, e.keyLen)), ref)
+	old := t.slots
+	t.slots = make([]slot, max(minSlots, 2*len(old)))
+	for _, s := range old {
+		if s != 0 {
+			t.place(s)
+		}
 	}
 }
 

@@ -106,6 +106,41 @@ func TestTableKeepsLittle(t *testing.T) {
 	}
 }
 
+// TestFold folds so many keys that some have as much of the hash in common with others as a slot holds. Half of them are there before.
+func TestFold(t *testing.T) {
+	t.Parallel()
+	const keys = 150_000
+	all, from := &table{}, &table{}
+	set := func(to *table, n int, value []byte) {
+		key := fmt.Appendf(nil, "%08d", n)
+		to.set(hashOf(key), key, value)
+	}
+	want := make([]string, 3*keys)
+	for n := range 2 * keys {
+		set(all, n, []byte("before"))
+		want[n] = "before"
+	}
+	for n := keys; n < 3*keys; n++ {
+		var value []byte // one in three is a delete
+		want[n] = ""
+		if n%3 > 0 {
+			want[n] = fmt.Sprint("after", n)
+			value = []byte(want[n])
+		}
+		set(from, n, value)
+	}
+	all.fold(from)
+	if all.len() != len(want) {
+		t.Errorf("%d entries, want %d", all.len(), len(want))
+	}
+	for n, value := range want {
+		key := fmt.Appendf(nil, "%08d", n)
+		if got, found := all.get(hashOf(key), key); string(got) != value || (found == present) != (value != "") {
+			t.Fatalf("get(%s) = %q, %d, want %q", key, got, found, value)
+		}
+	}
+}
+
 func BenchmarkTable(b *testing.B) {
 	for _, keys := range []int{100_000, 5_000_000} {
 		b.Run(fmt.Sprintf("op=count/keys=%d", keys), func(b *testing.B) {
@@ -123,6 +158,34 @@ func BenchmarkTable(b *testing.B) {
 				table.set(hash, key[:], value[:])
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
+
+// BenchmarkFold folds the keys of one commit, drawn from so many, into a table that has them all.
+func BenchmarkFold(b *testing.B) {
+	const commit = 50_000
+	for _, keys := range []int{100_000, 5_000_000} {
+		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {
+			rng := rand.New(rand.NewPCG(1, 2))
+			all, open := &table{}, &table{}
+			set := func(t *table, n int) {
+				key := fmt.Appendf(nil, "key-%012d", n)
+				t.set(hashOf(key), key, key[:8])
+			}
+			for n := range keys {
+				set(all, n)
+			}
+			for b.Loop() {
+				b.StopTimer()
+				open.reset()
+				for range commit {
+					set(open, rng.IntN(keys))
+				}
+				b.StartTimer()
+				all.fold(open)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/commit, "ns/key")
 		})
 	}
 }

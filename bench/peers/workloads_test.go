@@ -72,18 +72,18 @@ func workloads() []workload {
 	many.partitions = []int{6}
 	many.detail, many.input.keys, many.preload, many.records, many.engines = "/keys=5M/dist=uniform", 5*million, 5*million, 160_000, mapEngines
 	tumbling := workload{
-		name: "tumbling", detail: "/keys=10k/window=1m", topics: 1, partitions: []int{6}, records: 400_000,
+		name: "tumbling", detail: "/keys=10k/window=1m", topics: 1, partitions: []int{6}, records: 1_000_000,
 		input:    input{keys: 10_000, stepMillis: 1},
 		topology: tumblingCount, plain: plainTumbling, goka: storedTumbling, engines: append(mapEngines, "goka"),
 	}
 	// At 10 ms from one record to the next, an hour has 36 records of a key.
 	sliding := workload{
-		name: "sliding", detail: "/keys=10k/windows=6", topics: 1, partitions: []int{6}, records: 240_000, preload: 400_000,
+		name: "sliding", detail: "/keys=10k/windows=6", topics: 1, partitions: []int{6}, records: 360_000, preload: 400_000,
 		input:    input{keys: 10_000, stepMillis: 10},
 		topology: slidingFeatures, plain: plainSliding, goka: storedCount, engines: append(mapEngines, "goka-count"),
 	}
 	join := workload{
-		name: "join", detail: "/keys=100k/within=10s", topics: 2, partitions: []int{6}, records: 200_000,
+		name: "join", detail: "/keys=100k/within=10s", topics: 2, partitions: []int{6}, records: 400_000,
 		input:    input{keys: 100_000, stepMillis: 1},
 		topology: joinStreams, plain: plainJoin, engines: mapEngines,
 	}
