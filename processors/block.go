@@ -65,6 +65,20 @@ func (b *block) total(since, until int64, t *totals, items map[string]struct{}) 
 	return nil
 }
 
+// backward yields the times of the observations in (since, until], the youngest first, and reports whether to go on with older blocks.
+func (b *block) backward(since, until int64, yield func(int64, error) bool) bool {
+	for i := len(b.entries) - 1; i >= 0; i-- {
+		at := b.entries[i].at
+		if at <= since {
+			return false
+		}
+		if at <= until && !yield(at, nil) {
+			return false
+		}
+	}
+	return true
+}
+
 // blocks keeps decoded blocks from being allocated for each record.
 var blocks = sync.Pool{New: func() any { return new(block) }}
 

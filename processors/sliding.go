@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/riffle-stream/riffle/serde"
@@ -170,6 +171,22 @@ func (w SlidingWindows[K]) Windows(key K) ([]Aggregate, error) {
 // Observe adds an observation of the record's own time, and returns the windows that end with it.
 func (w SlidingWindows[K]) Observe(key K, o Observation) ([]Aggregate, error) {
 	return w.do(key, &entry{w.record, o.Amount, o.Item}, true)
+}
+
+// Backward yields the times of the observations in (since, until], the youngest first. Older ones than a window can reach may be gone. The
+// store must not be written to meanwhile.
+func (w SlidingWindows[K]) Backward(key K, since, until time.Time) iter.Seq2[time.Time, error] {
+	return func(yield func(time.Time, error) bool) {
+		l, err := openLog(w, key)
+		if err != nil {
+			yield(time.Time{}, err)
+			return
+		}
+		defer l.close()
+		l.backward(since.UnixMilli(), until.UnixMilli(), func(at int64, err error) bool {
+			return yield(time.UnixMilli(at).UTC(), err)
+		})
+	}
 }
 
 func (w SlidingWindows[K]) do(key K, add *entry, read bool) ([]Aggregate, error) {

@@ -192,6 +192,29 @@ func (l *slidingLog[K]) limit() {
 	}
 }
 
+// backward yields the times in (since, until], the youngest first.
+func (l *slidingLog[K]) backward(since, until int64, yield func(int64, error) bool) {
+	if !l.head.backward(since, until, yield) {
+		return
+	}
+	for _, s := range slices.Backward(l.head.blocks) {
+		if s.first > until {
+			continue
+		}
+		if s.last <= since {
+			return
+		}
+		b, err := l.load(s.part)
+		if err != nil {
+			yield(0, err)
+			return
+		}
+		if !b.backward(since, until, yield) {
+			return
+		}
+	}
+}
+
 // window aggregates what lies in (since, until].
 func (l *slidingLog[K]) window(since, until int64) (a Aggregate, err error) {
 	var t totals

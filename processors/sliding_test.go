@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -200,6 +201,64 @@ func TestSlidingModel(t *testing.T) {
 			}
 			if rapid.IntRange(0, 19).Draw(t, "restart") == 0 {
 				d.Restart()
+			}
+		}
+	})
+}
+
+// TestSlidingBackward compares the times that a key is asked for with a list of all, in blocks and in the head.
+func TestSlidingBackward(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		const width = 300
+		store := processors.NewSlidingStore("recent", serde.String, processors.SlidingConfig{
+			Windows: []processors.SlidingWindow{{Width: width * time.Second}}, Lateness: 5 * time.Second,
+		})
+		times := stream.NewTopic("times", serde.String, serde.JSON[[]int64]())
+		since, until, most := int64(0), int64(0), 0 // asked for
+		b := stream.NewBuilder("app")
+		b.From(in).Process("recent", func(c *stream.Context[string, []int64], r stream.Record[string, string]) error {
+			w := store.In(c)
+			if _, err := w.Observe(r.Key, processors.Observation{}); err != nil {
+				return err
+			}
+			var found []int64
+			for at, err := range w.Backward(r.Key, second(since), second(until)) {
+				if err != nil {
+					return err
+				}
+				if found = append(found, at.Unix()); len(found) == most {
+					break
+				}
+			}
+			return c.Forward(r.Key, found)
+		}, store).To(times)
+		topology, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := streamtest.New(t, topology)
+		var all []int64
+		now := int64(1000)
+		for range rapid.IntRange(1, 300).Draw(t, "records") {
+			now += rapid.SampledFrom([]int64{0, 0, 1, 3, -2}).Draw(t, "step")
+			if len(all) > 0 {
+				now = max(now, all[len(all)-1]-5)
+			}
+			all = append(all, now)
+			slices.Sort(all)
+			since = rapid.Int64Range(now-width+10, now).Draw(t, "since")
+			until = rapid.Int64Range(since, now).Draw(t, "until")
+			most = rapid.IntRange(1, 200).Draw(t, "most")
+			var want []int64
+			for _, at := range slices.Backward(all) {
+				if at > since && at <= until && len(want) < most {
+					want = append(want, at)
+				}
+			}
+			d.Pipe(in, "k", "1", second(now))
+			if diff := cmp.Diff([][]int64{want}, d.Values(times), cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("the last %d of (%d, %d] at %d (-want +got):\n%s", most, since, until, now, diff)
 			}
 		}
 	})

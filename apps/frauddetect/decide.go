@@ -8,8 +8,6 @@ import (
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/deciding"
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
-	"github.com/riffle-stream/riffle/apps/frauddetect/features"
-	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/frauddetect/rulebook"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
@@ -20,16 +18,10 @@ var (
 	// bookEntries are what is in force, and bookVersion which version of it.
 	bookEntries = state.NewKeyValueStore("book", serde.String, serde.JSON[desk.Entry]())
 	bookVersion = state.NewKeyValueStore("book-version", serde.String, serde.Binary[version]())
-	// learned is what the models that learn know, by name; unlearned are the payments whose labels may still come, by time.
-	learned   = state.NewKeyValueStore("learned", serde.String, serde.Bytes)
-	unlearned = state.NewKeyValueStore("unlearned", serde.Bytes, serde.Binary[unlearnedPayment]())
 )
 
 // theBook is the key of the one version of a task.
 const theBook = "book"
-
-// learnEvery is how often, in event time, models learn that payments without a label were genuine.
-const learnEvery = time.Second
 
 // outcome is what comes of an input: exactly one field is set.
 type outcome struct {
@@ -100,14 +92,8 @@ func (d *decider) open(c taskContext) (*taskBook, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range book.Learners() {
-		known, found, err := learned.In(c).Get(l.Name())
-		if err == nil && found {
-			err = l.UnmarshalBinary(known)
-		}
-		if err != nil {
-			return nil, err
-		}
+	if err := learners(book.Learners()).restore(c); err != nil {
+		return nil, err
 	}
 	return &taskBook{book, v}, nil
 }
@@ -153,111 +139,41 @@ func (b *taskBook) payment(c *stream.Context[string, outcome], p *desk.Prepared,
 	if err != nil {
 		return err
 	}
-	if len(b.Learners()) > 0 {
-		if err := unlearned.In(c).Put(unlearnedKey(p.Transaction), unlearnedPayment{Row: p.Row}); err != nil {
-			return err
-		}
+	if err := b.learners().remember(c, &p.Row); err != nil {
+		return err
 	}
 	return c.Forward(p.Card, outcome{decision: &decision})
 }
 
-// label has the models learn what a payment was, if they have not learned it yet: at once, or with the other payments of its time if
-// the label is ahead of its own.
+func (b *taskBook) learners() learners { return b.Learners() }
+
+// label has the models learn what a payment was.
 func (b *taskBook) label(c *stream.Context[string, outcome], l *desk.Label) error {
-	if len(b.Learners()) == 0 {
-		return nil
-	}
-	store, key := unlearned.In(c), unlearnedKey(l.Transaction)
-	p, found, err := store.Get(key)
-	switch {
-	case err != nil || !found:
-		return err
-	case l.Known.After(c.StreamTime()):
-		p.fraud = !l.Genuine
-		return store.Put(key, p)
-	}
-	b.learnRow(&p.Row, !l.Genuine)
-	if err := store.Delete(key); err != nil {
+	if some, err := b.learners().label(c, l); err != nil || !some {
 		return err
 	}
 	return b.keepLearned(c)
 }
 
-// unlearnedPayment is a payment that the models have not learned yet.
-type unlearnedPayment struct {
-	features.Row
-	fraud bool // a label says so
-}
-
-// AppendBinary appends the row and a byte. It implements encoding.BinaryAppender.
-func (p *unlearnedPayment) AppendBinary(b []byte) ([]byte, error) {
-	fraud := byte(0)
-	if p.fraud {
-		fraud = 1
-	}
-	b, err := p.Row.AppendBinary(b)
-	return append(b, fraud), err
-}
-
-// UnmarshalBinary reads what AppendBinary wrote.
-func (p *unlearnedPayment) UnmarshalBinary(b []byte) error {
-	rest, err := p.Cut(b)
-	if err != nil || len(rest) != 1 {
-		return features.ErrRow
-	}
-	p.fraud = rest[0] != 0
-	return nil
-}
-
-func (b *taskBook) learnRow(row *features.Row, fraud bool) {
-	v := row.Vector()
-	for _, l := range b.Learners() {
-		l.Learn(&v, fraud)
-	}
-}
-
-// learn has the models learn the payments whose labels must have come: those of which nobody has said otherwise were genuine.
+// learn has the models learn from silence.
 func (d *decider) learn(c *stream.Context[string, outcome], at time.Time) error {
 	b, err := d.open(c)
 	if err != nil {
 		return err
 	}
-	delay := time.Duration(0)
-	for _, l := range b.Learners() {
-		delay = max(delay, l.Delay())
+	some, err := b.learners().silence(c, at)
+	if err == nil && some {
+		err = b.keepLearned(c)
 	}
-	if delay > 0 {
-		n := 0
-		store := unlearned.In(c)
-		for e, err := range store.Range(timeKey(time.UnixMilli(0)), timeKey(at.Add(-delay))) {
-			if err != nil {
-				return err
-			}
-			b.learnRow(&e.Value.Row, e.Value.fraud)
-			if err := store.Delete(e.Key); err != nil {
-				return err
-			}
-			n++
-		}
-		if n > 0 {
-			if err := b.keepLearned(c); err != nil {
-				return err
-			}
-		}
+	if err == nil {
+		d.close(c, b)
 	}
-	d.close(c, b)
-	return nil
+	return err
 }
 
 func (b *taskBook) keepLearned(c taskContext) error {
-	for _, l := range b.Learners() {
-		known, err := l.AppendBinary(nil)
-		if err == nil {
-			err = learned.In(c).Put(l.Name(), known)
-		}
-		if err != nil {
-			return err
-		}
+	if err := b.learners().keep(c); err != nil {
+		return err
 	}
 	b.version.learned++
 	return bookVersion.In(c).Put(theBook, b.version)
@@ -316,7 +232,7 @@ func (b *taskBook) keep(c *stream.Context[string, outcome], kept []desk.Entry, a
 		if err != nil {
 			return err
 		}
-		if !keys["model/"+e.Key] {
+		if e.Key != unlearnedFrom && !keys["model/"+e.Key] {
 			if err := learned.In(c).Delete(e.Key); err != nil {
 				return err
 			}
@@ -332,12 +248,6 @@ func tell(c *stream.Context[string, outcome], key string, e *desk.Entry, at time
 		return nil
 	}
 	return c.ForwardRecord(stream.Record[string, outcome]{Key: key, Value: outcome{inForce: &inForce{e}}, Time: at})
-}
-
-// unlearnedKey sorts payments by time, and tells those of one time apart.
-func unlearnedKey(t payment.Transaction) []byte {
-	b := binary.BigEndian.AppendUint64(timeKey(t.Time), uint64(t.ID))
-	return append(b, t.Card...)
 }
 
 // AppendBinary appends two varints. It implements encoding.BinaryAppender.

@@ -97,37 +97,52 @@ func (e *evaluation) measure() error {
 	return nil
 }
 
-// measureRetrained measures models that are trained anew for each week, on the days before the gap in which labels arrive.
+// measureRetrained measures models that are trained anew for each week, on the days before the gap in which labels arrive: from the published
+// features, and from all.
 func (e *evaluation) measureRetrained() error {
-	reports := []modelReport{{Model: "logistic*"}, {Model: "trees*"}}
-	for n, w := range e.weeks {
-		e.replay.line.set("training", func() string { return fmt.Sprintf("week %d of %d", n+1, len(e.weeks)) })
-		from, until := w.Training(e.retrain)
-		var set training.Set
-		for _, r := range e.rows {
-			if r.Day >= from && r.Day < until {
-				set.Add(r.vector, r.Fraud)
-			}
+	for _, published := range []bool{true, false} {
+		mark := "*"
+		if !published {
+			mark = "+*"
 		}
-		models, err := trainModels(&set, e.trees)
-		if err != nil {
-			return fmt.Errorf("training for the week from %s: %w", dayText(until), err)
-		}
-		for i, m := range models {
-			first, next := w.Test()
-			var scored []quality.Scored
-			for _, r := range e.rows {
-				if r.Day >= first && r.Day < next {
-					r.Score = m.Score(&r.vector)
-					scored = append(scored, r.Scored)
-				}
-			}
-			if err := reports[i].add(w, w.Select(scored, e.history)); err != nil {
+		reports := []modelReport{{Model: logisticName + mark}, {Model: treesName + mark}}
+		for n, w := range e.weeks {
+			e.replay.line.set("training", func() string { return fmt.Sprintf("week %d of %d", n+1, len(e.weeks)) })
+			if err := e.measureTrained(w, published, reports); err != nil {
 				return err
 			}
 		}
+		e.report.Models = append(e.report.Models, reports...)
 	}
-	e.report.Models = append(e.report.Models, reports...)
+	return nil
+}
+
+// measureTrained trains models for a week, and adds what they find in it to their reports.
+func (e *evaluation) measureTrained(w quality.Week, published bool, reports []modelReport) error {
+	from, until := w.Training(e.retrain)
+	set := training.Set{Published: published}
+	for _, r := range e.rows {
+		if r.Day >= from && r.Day < until {
+			set.Add(r.vector, r.Fraud)
+		}
+	}
+	models, err := trainModels(&set, e.trees)
+	if err != nil {
+		return fmt.Errorf("training for the week from %s: %w", dayText(until), err)
+	}
+	first, next := w.Test()
+	for i, m := range models {
+		var scored []quality.Scored
+		for _, r := range e.rows {
+			if r.Day >= first && r.Day < next {
+				r.Score = m.Score(&r.vector)
+				scored = append(scored, r.Scored)
+			}
+		}
+		if err := reports[i].add(w, w.Select(scored, e.history)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -33,7 +33,7 @@ protocol of Le Borgne et al., "Reproducible Machine Learning for Credit Card Fra
 in which its labels arrive, and a test week, without the cards that are known to be compromised.
 
 Without --model it takes the model_*.json beside the input, or else those that come with the program. A star marks models that were
-trained for each test week.
+trained for each test week, a plus those that see all features of this program and not only the published ones.
 
 `
 
@@ -55,6 +55,7 @@ func parseEvaluateOptions(args []string, out io.Writer) (o evaluateOptions, err 
 	train := f.String("train", firstTrainDay, "first `day` of the train week")
 	f.IntVar(&o.weeks, "weeks", 4, "number of test weeks; the first begins 14 days after the train week")
 	f.IntVar(&o.retrain, "retrain", 0, "measure models too that are trained for each week on so many `days`, up to the end of its train week")
+	online := f.Bool("online", false, "measure a model too that learns from labels when they come, from the first payment on")
 	treesFlags(f, &o.trees)
 	f.StringVar(&o.report, "report", "", "write the results to this `file` as JSON")
 	if err := f.Parse(args); err != nil {
@@ -70,9 +71,16 @@ func parseEvaluateOptions(args []string, out io.Writer) (o evaluateOptions, err 
 	if err := errors.Join(errs...); err != nil {
 		return o, err
 	}
-	o.models, err = loadModels(modelFiles, o.input)
+	if o.models, err = loadModels(modelFiles, o.input); err != nil || !*online {
+		return o, err
+	}
+	learner, err := scoring.Parse(onlineName, []byte(`{"online":{}}`))
+	o.models = append(o.models, learner)
 	return o, err
 }
+
+// onlineName is the name of the model of --online.
+const onlineName = "online"
 
 // newFlags returns a set whose errors are printed once, by the caller.
 func newFlags(name, usage string, out io.Writer) *flag.FlagSet {

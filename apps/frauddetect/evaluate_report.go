@@ -64,15 +64,15 @@ func (r evaluationReport) String() string {
 	if r.PeakMemoryBytes > 0 {
 		fmt.Fprintf(&b, ", peak memory %d MiB", r.PeakMemoryBytes>>20)
 	}
-	fmt.Fprintf(&b, "\n\n  %-10s %-12s %8s %7s  %-13s %-13s %-13s %-11s %s\n",
+	fmt.Fprintf(&b, "\n\n  %-12s %-12s %8s %7s  %-13s %-13s %-13s %-11s %s\n",
 		"model", "test week", "payments", "frauds", "AUC", "AP", "CP@100", "recall@1%", "recall@0.1%")
 	for _, m := range r.Models {
 		for _, w := range m.Weeks {
-			fmt.Fprintf(&b, "  %-10s %-12s %8s %7s  %-13.3f %-13.3f %-13.3f %-11.3f %.3f\n", m.Model, w.First,
+			fmt.Fprintf(&b, "  %-12s %-12s %8s %7s  %-13.3f %-13.3f %-13.3f %-11.3f %.3f\n", m.Model, w.First,
 				progress.Count(int64(w.Payments)), progress.Count(int64(w.Frauds)), w.AUC, w.AveragePrecision, w.CardPrecision, w.Recall1, w.Recall01)
 		}
 		if len(m.Weeks) > 1 {
-			fmt.Fprintf(&b, "  %-10s %-12s %8s %7s  %-13s %-13s %s\n", m.Model, fmt.Sprintf("%d weeks", len(m.Weeks)), "", "",
+			fmt.Fprintf(&b, "  %-12s %-12s %8s %7s  %-13s %-13s %s\n", m.Model, fmt.Sprintf("%d weeks", len(m.Weeks)), "", "",
 				spread(m.AUC), spread(m.AveragePrecision), spread(m.CardPrecision))
 		}
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
@@ -16,6 +18,7 @@ import (
 )
 
 const (
+	day = 24 * time.Hour
 	// cardLateness and terminalLateness are how far payments may come out of order and still find whole windows. At a terminal they come
 	// from all partitions, whose tasks are days apart while they catch up.
 	cardLateness     = 24 * time.Hour
@@ -25,9 +28,17 @@ const (
 	rememberLabels = 60 * 24 * time.Hour
 )
 
+// beforeIt moves a window in front of the payment.
+const beforeIt = time.Millisecond
+
 // The windows behind those of features.Days.
 var (
-	cardWindows      = []processors.SlidingWindow{{Width: 5 * time.Minute}, {Width: time.Hour}}
+	cardWindows = []processors.SlidingWindow{
+		{Width: features.UsualDays * day, Delay: beforeIt},
+		{Width: features.LargestDays * day, Delay: beforeIt},
+		{Width: 5 * time.Minute},
+		{Width: time.Hour},
+	}
 	terminalWindows  = []processors.SlidingWindow{{Width: 10 * time.Minute}}
 	cardPayments     = processors.NewSlidingStore("card-payments", serde.String, slidingConfig(0, cardLateness, cardWindows...))
 	terminalPayments = processors.NewSlidingStore("terminal-payments", serde.String, slidingConfig(features.LabelDelay, terminalLateness, terminalWindows...))
@@ -41,7 +52,7 @@ var (
 func slidingConfig(delay, lateness time.Duration, others ...processors.SlidingWindow) processors.SlidingConfig {
 	cfg := processors.SlidingConfig{Lateness: lateness}
 	for _, days := range features.Days {
-		cfg.Windows = append(cfg.Windows, processors.SlidingWindow{Width: time.Duration(days) * 24 * time.Hour, Delay: delay})
+		cfg.Windows = append(cfg.Windows, processors.SlidingWindow{Width: time.Duration(days) * day, Delay: delay})
 	}
 	cfg.Windows = append(cfg.Windows, others...)
 	return cfg
@@ -139,7 +150,9 @@ func cardFeatures(c *stream.Context[string, visit], r stream.Record[string, visi
 	for i := range features.Days {
 		p.CardPayments[i], p.CardCents[i] = windows[i].Count, windows[i].Sum
 	}
-	short := windows[len(features.Days):]
+	usual, largest, short := windows[len(features.Days)], windows[len(features.Days)+1], windows[len(features.Days)+2:]
+	p.Usual = features.Usual{Payments: usual.Count, Cents: usual.Sum, Largest: usual.Max}
+	p.CardLargest = largest.Max
 	p.CardPayments5m, p.CardPayments1h, p.CardCents1h = short[0].Count, short[1].Count, short[1].Sum
 
 	store := cardRecent.In(c)
@@ -186,8 +199,34 @@ func terminalFeatures(c *stream.Context[string, desk.Input], r stream.Record[str
 			return err
 		}
 		p.Frauds = known
+		if p.FraudsInRow, p.SinceGenuine, err = fraudsInRow(c, r.Key, r.Time); err != nil {
+			return err
+		}
 	}
 	return c.Forward(r.Key, r.Value.Input)
+}
+
+// fraudsInRow counts the frauds that the terminal's known payments end with, and tells how many milliseconds ago the last one was that was
+// none: -1 if the windows have none. Of payments of one time, the frauds come last.
+func fraudsInRow(c *stream.Context[string, desk.Input], terminal string, at time.Time) (n, since int64, err error) {
+	known := at.Add(-features.LabelDelay)
+	begin := known.Add(-time.Duration(slices.Max(features.Days[:])) * day)
+	frauds, stop := iter.Pull2(terminalFrauds.In(c).Backward(terminal, begin, known))
+	defer stop()
+	for payment, err := range terminalPayments.In(c).Backward(terminal, begin, known) {
+		if err != nil {
+			return 0, 0, err
+		}
+		fraud, err, more := frauds()
+		switch {
+		case err != nil:
+			return 0, 0, err
+		case !more || fraud.Before(payment):
+			return n, at.Sub(payment).Milliseconds(), nil
+		}
+		n++
+	}
+	return n, -1, nil
 }
 
 func terminalLabel(c *stream.Context[string, desk.Input], r stream.Record[string, visit]) error {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
@@ -38,10 +40,8 @@ func ExampleScoringTopology() {
 	// source by-terminal topic=frauddetect-scoring-by-terminal-repartition
 	// processor terminal-features store=terminal-payments,terminal-frauds,terminal-labels <- by-terminal
 	// rekey by-card <- terminal-features
-	// processor by-card-filter-1 <- by-card
-	// processor by-card-map-1 <- by-card-filter-1
-	// processor by-card-map-2 <- by-card-map-1
-	// sink scores <- by-card-map-2
+	// processor score <- by-card
+	// sink scores <- score
 }
 
 // amountModel scores by the amount alone.
@@ -58,8 +58,6 @@ func newScoring(t streamtest.TB) *streamtest.Driver {
 	}
 	return streamtest.New(t, topology)
 }
-
-const day = 24 * time.Hour
 
 // A label counts from exactly seven days after its payment, before a payment of the same second.
 func TestLabelCountsAfterAWeek(t *testing.T) {
@@ -94,7 +92,7 @@ func TestLabelCountsAfterAWeek(t *testing.T) {
 		got = append(got, fmt.Sprintf("%d of %s, score %v: card %v %v, terminal %v %v", s.ID, r.Key, s.Scores[0],
 			s.CardPayments, s.CardCents, s.TerminalPayments, s.TerminalFrauds))
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("scores (-want +got):\n%s", diff)
 	}
 }
@@ -129,28 +127,12 @@ func TestFeaturesModel(t *testing.T) {
 			if tx.Fraud() {
 				labels = append(labels, payment.Label{Transaction: tx, Known: now.Add(features.LabelDelay)})
 			}
-			want := features.Row{Transaction: tx}
-			for i, days := range features.Days {
-				width := time.Duration(days) * day
-				for _, past := range all {
-					if past.Card == tx.Card && past.Time.After(now.Add(-width)) {
-						want.CardPayments[i]++
-						want.CardCents[i] += int64(past.Amount)
-					}
-					known := now.Add(-7 * day)
-					if past.Terminal == tx.Terminal && past.Time.After(known.Add(-width)) && !past.Time.After(known) {
-						want.TerminalPayments[i]++
-						if past.Fraud() {
-							want.TerminalFrauds[i]++
-						}
-					}
-				}
-			}
+			want := features.Row{Transaction: tx, Counts: countedByHand(all, tx)}
 			scores := d.Values(Scores)
 			if len(scores) != 1 {
 				t.Fatalf("payment %d: %d scores", id, len(scores))
 			}
-			if diff := cmp.Diff(want, scores[0].Row); diff != "" {
+			if diff := gocmp.Diff(want, scores[0].Row); diff != "" {
 				t.Fatalf("payment %d at %v (-want +got):\n%s", id, now, diff)
 			}
 			if rapid.IntRange(0, 19).Draw(t, "restart") == 0 {
@@ -158,6 +140,55 @@ func TestFeaturesModel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// countedByHand looks at all payments up to tx, which is the last one.
+func countedByHand(all []payment.Transaction, tx payment.Transaction) (c features.Counts) {
+	within := func(past payment.Transaction, until time.Time, days int) bool {
+		return past.Time.After(until.Add(-time.Duration(days)*day)) && !past.Time.After(until)
+	}
+	before, known := tx.Time.Add(-time.Millisecond), tx.Time.Add(-features.LabelDelay)
+	var terminal []payment.Transaction // what is known of 30 days
+	for _, past := range all {
+		for i, days := range features.Days {
+			if past.Card == tx.Card && within(past, tx.Time, days) {
+				c.CardPayments[i]++
+				c.CardCents[i] += int64(past.Amount)
+			}
+			if past.Terminal == tx.Terminal && within(past, known, days) {
+				c.TerminalPayments[i]++
+				if past.Fraud() {
+					c.TerminalFrauds[i]++
+				}
+			}
+		}
+		if past.Card == tx.Card && within(past, before, features.LargestDays) {
+			c.CardLargest = max(c.CardLargest, int64(past.Amount))
+		}
+		if past.Card == tx.Card && within(past, before, features.UsualDays) {
+			c.Usual.Payments++
+			c.Usual.Cents += int64(past.Amount)
+			c.Usual.Largest = max(c.Usual.Largest, int64(past.Amount))
+		}
+		if past.Terminal == tx.Terminal && within(past, known, 30) {
+			terminal = append(terminal, past)
+		}
+	}
+	if c.TerminalFrauds[2] == 0 {
+		return c
+	}
+	slices.SortStableFunc(terminal, func(a, b payment.Transaction) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Scenario, b.Scenario)) // of one time, frauds come last
+	})
+	c.SinceGenuine = -1
+	for _, past := range slices.Backward(terminal) {
+		if !past.Fraud() {
+			c.SinceGenuine = tx.Time.Sub(past.Time).Milliseconds()
+			break
+		}
+		c.FraudsInRow++
+	}
+	return c
 }
 
 // A payment whose windows are no longer whole is no score from half of them.
@@ -186,7 +217,7 @@ func TestScoreEncoding(t *testing.T) {
 		t.Fatal(err)
 	}
 	var score Score
-	if err := score.UnmarshalBinary(b); err != nil || !cmp.Equal(score, s) {
+	if err := score.UnmarshalBinary(b); err != nil || !gocmp.Equal(score, s) {
 		t.Errorf("%+v, %v, want %+v", score, err, s)
 	}
 	if err := score.UnmarshalBinary(b[:len(b)-1]); err == nil {
@@ -208,7 +239,7 @@ func TestVisitEncoding(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got visit
-		if err := got.UnmarshalBinary(b); err != nil || !cmp.Equal(got, v) {
+		if err := got.UnmarshalBinary(b); err != nil || !gocmp.Equal(got, v) {
 			t.Errorf("%+v, %v, want %+v", got, err, v)
 		}
 		if got.from() != 3 {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
-	"github.com/riffle-stream/riffle/apps/frauddetect/features"
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/frauddetect/rules"
 	"github.com/riffle-stream/riffle/apps/frauddetect/scoring"
@@ -47,14 +46,17 @@ func Topology(r rules.Rules, seen func(rules.Alert)) (*stream.Topology, error) {
 	return b.Build()
 }
 
-// ScoringTopology computes the features of each payment and has the models score it.
+// ScoringTopology computes the features of each payment and has the models score it. Those that learn do so from the labels.
 func ScoringTopology(models ...scoring.Model) (*stream.Topology, error) {
 	b := stream.NewBuilder(scoringName)
+	s := scorer{models}
+	score, stores := stream.OnRecord(s.input), []state.Definition(nil)
+	if s.learns() {
+		score, stores = score.Punctuate(learnEvery, s.silence), []state.Definition{learned, unlearned}
+	}
 
 	prepare(b.From(Labels), unchecked(b.From(Transactions)), order{}).
-		Filter(func(in desk.Input) bool { return in.Payment != nil }).
-		Map(func(in desk.Input) features.Row { return in.Payment.Row }).
-		Map(scorer(models)).
+		ProcessWith("score", score, stores...).
 		To(Scores)
 	return b.Build()
 }

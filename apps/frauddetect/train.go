@@ -24,9 +24,10 @@ const (
 // trainOptions are the command line of "frauddetect train".
 type trainOptions struct {
 	replayOptions
-	days  int
-	trees training.TreesConfig
-	out   string
+	days      int
+	published bool
+	trees     training.TreesConfig
+	out       string
 }
 
 const trainUsage = `usage: frauddetect train --input FILE --out DIRECTORY [flags]
@@ -46,6 +47,7 @@ func parseTrainOptions(args []string, out io.Writer) (o trainOptions, err error)
 	o.flags(f)
 	treesFlags(f, &o.trees)
 	f.IntVar(&o.days, "days", defaultTrainDays, "learn from so many `days`; the 37 before the first of them fill the windows")
+	f.BoolVar(&o.published, "published", false, "learn from the 15 published features alone")
 	f.StringVar(&o.out, "out", "", "write the models into this `directory`")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -118,7 +120,7 @@ func runTrain(ctx context.Context, o trainOptions, stdout io.Writer, stderr *os.
 		r.Day, r.Fraud = dayOf(s.Time), s.Fraud()
 		rows, last = append(rows, r), max(last, r.Day)
 	}
-	var set training.Set
+	set := training.Set{Published: o.published}
 	var files []modelFile
 	r := &replay{replayOptions: o.replayOptions}
 	err := r.run(ctx, stderr, add, func() (err error) {

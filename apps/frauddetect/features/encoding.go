@@ -13,7 +13,7 @@ var ErrRow = errors.New("features: row does not parse")
 
 // rowVersion is the first byte of an encoded row. Then follow, as varints, id, milliseconds, cents and scenario; card and terminal
 // with their lengths; and the counts.
-const rowVersion = 1
+const rowVersion = 2
 
 // AppendBinary appends the encoding of the row. It implements encoding.BinaryAppender.
 func (r *Row) AppendBinary(b []byte) ([]byte, error) {
@@ -26,11 +26,7 @@ func (r *Row) AppendBinary(b []byte) ([]byte, error) {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}
-	for _, counts := range [...]*[len(Days)]int64{&r.CardPayments, &r.CardCents, &r.TerminalPayments, &r.TerminalFrauds} {
-		for _, n := range counts {
-			b = binary.AppendVarint(b, n)
-		}
-	}
+	r.numbers(func(n *int64) { b = binary.AppendVarint(b, *n) })
 	return b, nil
 }
 
@@ -65,14 +61,12 @@ func (r *Row) Cut(b []byte) (rest []byte, err error) {
 		}
 		*s, b = string(b[n:n+int(size)]), b[n+int(size):]
 	}
-	for _, counts := range [...]*[len(Days)]int64{&r.CardPayments, &r.CardCents, &r.TerminalPayments, &r.TerminalFrauds} {
-		for i := range counts {
-			if counts[i], b, err = cutVarint(b); err != nil {
-				return nil, err
-			}
+	r.numbers(func(n *int64) {
+		if err == nil {
+			*n, b, err = cutVarint(b)
 		}
-	}
-	return b, nil
+	})
+	return b, err
 }
 
 func cutVarint(b []byte) (int64, []byte, error) {

@@ -18,11 +18,38 @@ func TestVector(t *testing.T) {
 		Counts: Counts{
 			CardPayments: [3]int64{1, 2, 4}, CardCents: [3]int64{57_16, 60_00, 100_10},
 			TerminalPayments: [3]int64{0, 3, 8}, TerminalFrauds: [3]int64{0, 1, 2},
+			Usual: Usual{Payments: 3, Cents: 42_94, Largest: 14_36}, CardLargest: 2_84, FraudsInRow: 2, SinceGenuine: 9 * 86_400_000 / 2,
 		},
 	}
-	want := Vector{57.16, 1, 1, 1, 57.16, 2, 30, 4, 25.025, 0, 0, 3, 1.0 / 3, 8, 0.25}
+	want := Vector{
+		57.16, 1, 1, 1, 57.16, 2, 30, 4, 25.025, 0, 0, 3, 1.0 / 3, 8, 0.25,
+		4, 2.84 / 14.29, 2, 4.5,
+	}
 	if got := r.Vector(); got != want {
 		t.Errorf("Vector() = %v, want %v", got, want)
+	}
+	r.SinceGenuine, want[Size-1] = -1, 37
+	if got := r.Vector(); got != want {
+		t.Errorf("nothing genuine: Vector() = %v, want %v", got, want)
+	}
+}
+
+// What a card usually pays leaves out the largest payment, unless it is the only one; without any, every amount is usual.
+func TestUsual(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		usual Usual
+		want  float64 // of 30
+	}{
+		{Usual{}, 1},
+		{Usual{Payments: 1, Cents: 10_00, Largest: 10_00}, 3},
+		{Usual{Payments: 3, Cents: 130_00, Largest: 100_00}, 2},
+		{Usual{Payments: 2}, 1}, // of nothing
+	} {
+		r := Row{Transaction: payment.Transaction{Amount: 30_00}, Counts: Counts{Usual: test.usual}}
+		if got := r.Vector()[Published]; got != test.want {
+			t.Errorf("30 over the usual of %+v: %v, want %v", test.usual, got, test.want)
+		}
 	}
 }
 
@@ -61,6 +88,7 @@ func TestNames(t *testing.T) {
 		"TERMINAL_ID_NB_TX_1DAY_WINDOW", "TERMINAL_ID_RISK_1DAY_WINDOW",
 		"TERMINAL_ID_NB_TX_7DAY_WINDOW", "TERMINAL_ID_RISK_7DAY_WINDOW",
 		"TERMINAL_ID_NB_TX_30DAY_WINDOW", "TERMINAL_ID_RISK_30DAY_WINDOW",
+		"TX_AMOUNT_OVER_USUAL", "CUSTOMER_ID_LARGEST_14DAY_OVER_USUAL", "TERMINAL_ID_FRAUDS_IN_A_ROW", "TERMINAL_ID_DAYS_SINCE_GENUINE",
 	}
 	if diff := cmp.Diff(want, Names()); diff != "" {
 		t.Errorf("Names() (-want +got):\n%s", diff)
@@ -68,20 +96,15 @@ func TestNames(t *testing.T) {
 }
 
 func drawRow(t *rapid.T) Row {
-	counts := func(label string) (c [3]int64) {
-		for i := range c {
-			c[i] = rapid.Int64().Draw(t, label)
-		}
-		return c
-	}
-	return Row{
+	r := Row{
 		Transaction: payment.Transaction{
 			ID: rapid.Int64().Draw(t, "id"), Time: time.UnixMilli(rapid.Int64Range(0, 1<<45).Draw(t, "time")).UTC(),
 			Card: rapid.String().Draw(t, "card"), Terminal: rapid.String().Draw(t, "terminal"),
 			Amount: payment.Cents(rapid.Int64().Draw(t, "amount")), Scenario: rapid.Int8().Draw(t, "scenario"),
 		},
-		Counts: Counts{counts("card payments"), counts("card cents"), counts("terminal payments"), counts("terminal frauds")},
 	}
+	r.numbers(func(n *int64) { *n = rapid.Int64().Draw(t, "count") })
+	return r
 }
 
 func TestRowEncoding(t *testing.T) {

@@ -74,13 +74,14 @@ func Parse(name string, b []byte) (Model, error) {
 	return nil, fmt.Errorf(`scoring: model %s has none of "weights" (logistic regression), "learner" (XGBoost), "rules" and "online"`, name)
 }
 
-// columns says where a model's features stand in a vector. A model without names has all of them, in their order.
+// columns says where a model's features stand in a vector. A model without names has the published ones or all, in their order.
 func columns(model string, names []string, count int) ([]int, error) {
 	if len(names) == 0 {
-		if count != features.Size {
-			return nil, fmt.Errorf("scoring: model %s takes %d features without names: want the %d of this program", model, count, features.Size)
+		if count != features.Published && count != features.Size {
+			return nil, fmt.Errorf("scoring: model %s takes %d features without names: want the %d published ones, or the %d of this program",
+				model, count, features.Published, features.Size)
 		}
-		names = features.Names()
+		names = features.Names()[:count]
 	}
 	if len(names) != count {
 		return nil, fmt.Errorf("scoring: model %s names %d features and takes %d", model, len(names), count)

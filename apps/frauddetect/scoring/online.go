@@ -25,13 +25,13 @@ type Learner interface {
 	UnmarshalBinary([]byte) error
 }
 
-// onlineSize is the number of inputs of Online: the features, and three that are made of them.
-const onlineSize = features.Size + 3
+// onlineSize is the number of inputs of Online: the published features, and three that are made of them.
+const onlineSize = features.Published + 3
 
 // Online is logistic regression that learns one payment after the other, by AdaGrad (Duchi et al., 2011) on inputs that are standardised
 // by the mean and the variance of what it has seen (Welford). The same payments in the same order give the same bits.
 //
-// Beside the features it sees how the amount compares with the card's mean of 30 days, as a logarithm, the part of that above
+// Beside the published features it sees how the amount compares with the card's mean of 30 days, as a logarithm, the part of that above
 // zero, and the highest risk of the terminal.
 type Online struct {
 	name string
@@ -119,9 +119,9 @@ func (m *Online) Contributions(v *features.Vector) (c features.Vector) {
 	for i, x := range m.normalised[:onlineSize] {
 		at := i
 		switch i {
-		case features.Size, features.Size + 1:
+		case features.Published, features.Published + 1:
 			at = amountFeature
-		case features.Size + 2:
+		case features.Published + 2:
 			at = riskFeatures[len(riskFeatures)-1]
 		}
 		c[at] += float64(m.weights[i] * x)
@@ -135,13 +135,13 @@ const amountFeature, meanFeature = 0, 8
 var riskFeatures = [...]int{10, 12, 14}
 
 func inputs(v *features.Vector) (x [onlineSize]float64) {
-	copy(x[:], v[:])
+	copy(x[:], v[:features.Published])
 	if mean := v[meanFeature]; mean > 0 && v[amountFeature] > 0 {
-		x[features.Size] = math.Log(v[amountFeature] / mean)
-		x[features.Size+1] = max(0, x[features.Size])
+		x[features.Published] = math.Log(v[amountFeature] / mean)
+		x[features.Published+1] = max(0, x[features.Published])
 	}
 	for _, at := range riskFeatures {
-		x[features.Size+2] = max(x[features.Size+2], v[at])
+		x[features.Published+2] = max(x[features.Published+2], v[at])
 	}
 	return x
 }

@@ -8,8 +8,15 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/scoring"
 )
 
-// unknowns are the weights and, last, the bias.
+// unknowns are the most that there are: the weights and, behind the last of them, the bias.
 const unknowns = features.Size + 1
+
+// problem is what Newton's method minimises: standardised rows with a constant 1 behind their features.
+type problem struct {
+	rows   [][unknowns]float64
+	frauds []bool
+	width  int // number of features
+}
 
 // newtonSteps is more than Newton's method takes: it doubles the digits with each step.
 const newtonSteps = 50
@@ -23,18 +30,18 @@ func Logistic(s *Set) (scoring.LogisticFile, error) {
 		return scoring.LogisticFile{}, err
 	}
 	mean, deviation := moments(s)
-	rows := make([][unknowns]float64, len(s.Rows))
+	p := problem{rows: make([][unknowns]float64, len(s.Rows)), frauds: s.Frauds, width: s.width()}
 	for i, v := range s.Rows {
-		for j := range v {
-			rows[i][j] = (v[j] - mean[j]) / deviation[j]
+		for j := range p.width {
+			p.rows[i][j] = (v[j] - mean[j]) / deviation[j]
 		}
-		rows[i][features.Size] = 1
+		p.rows[i][p.width] = 1
 	}
-	w, err := newton(rows, s.Frauds)
+	w, err := p.newton()
 	if err != nil {
 		return scoring.LogisticFile{}, err
 	}
-	file := scoring.LogisticFile{Features: features.Names(), Weights: make([]float64, features.Size), Bias: w[features.Size]}
+	file := scoring.LogisticFile{Features: features.Names()[:p.width], Weights: make([]float64, p.width), Bias: w[p.width]}
 	for j := range file.Weights {
 		file.Weights[j] = w[j] / deviation[j]
 		file.Bias -= float64(w[j] * mean[j] / deviation[j])
@@ -65,11 +72,11 @@ func moments(s *Set) (mean, deviation features.Vector) {
 }
 
 // newton minimises the loss. A step that does not lower it is halved.
-func newton(rows [][unknowns]float64, frauds []bool) (w [unknowns]float64, err error) {
-	before := loss(rows, frauds, &w)
+func (p *problem) newton() (w [unknowns]float64, err error) {
+	before := p.loss(&w)
 	for range newtonSteps {
-		gradient, hessian := derivatives(rows, frauds, &w)
-		step, ok := solve(hessian, gradient)
+		gradient, hessian := p.derivatives(&w)
+		step, ok := solve(hessian, gradient, p.width+1)
 		if !ok {
 			return w, errSingular
 		}
@@ -82,7 +89,7 @@ func newton(rows [][unknowns]float64, frauds []bool) (w [unknowns]float64, err e
 			for j := range w {
 				next[j] = w[j] - float64(scale*step[j])
 			}
-			if after = loss(rows, frauds, &next); after <= before {
+			if after = p.loss(&next); after <= before {
 				break
 			}
 		}
@@ -97,20 +104,20 @@ func newton(rows [][unknowns]float64, frauds []bool) (w [unknowns]float64, err e
 	return w, nil
 }
 
-func margin(row, w *[unknowns]float64) (sum float64) {
-	for j := range row {
+func (p *problem) margin(row, w *[unknowns]float64) (sum float64) {
+	for j := range p.width + 1 {
 		sum += float64(row[j] * w[j])
 	}
 	return sum
 }
 
-func loss(rows [][unknowns]float64, frauds []bool, w *[unknowns]float64) (sum float64) {
-	for j := range features.Size {
+func (p *problem) loss(w *[unknowns]float64) (sum float64) {
+	for j := range p.width {
 		sum += float64(w[j]*w[j]) / 2
 	}
-	for i := range rows {
-		z := margin(&rows[i], w)
-		if frauds[i] {
+	for i := range p.rows {
+		z := p.margin(&p.rows[i], w)
+		if p.frauds[i] {
 			z = -z
 		}
 		// log(1 + e^z), without overflow.
@@ -119,19 +126,19 @@ func loss(rows [][unknowns]float64, frauds []bool, w *[unknowns]float64) (sum fl
 	return sum
 }
 
-func derivatives(rows [][unknowns]float64, frauds []bool, w *[unknowns]float64) (gradient [unknowns]float64, hessian [unknowns][unknowns]float64) {
-	for j := range features.Size {
+func (p *problem) derivatives(w *[unknowns]float64) (gradient [unknowns]float64, hessian [unknowns][unknowns]float64) {
+	for j := range p.width {
 		gradient[j], hessian[j][j] = w[j], 1
 	}
-	for i := range rows {
-		row := &rows[i]
-		p := 1 / (1 + math.Exp(-margin(row, w)))
-		weight := p * (1 - p)
-		if frauds[i] {
-			p--
+	for i := range p.rows {
+		row := &p.rows[i]
+		chance := 1 / (1 + math.Exp(-p.margin(row, w)))
+		weight := chance * (1 - chance)
+		if p.frauds[i] {
+			chance--
 		}
-		for j := range row {
-			gradient[j] += float64(p * row[j])
+		for j := range p.width + 1 {
+			gradient[j] += float64(chance * row[j])
 			x := weight * row[j]
 			for k := 0; k <= j; k++ {
 				hessian[j][k] += float64(x * row[k])
@@ -141,9 +148,9 @@ func derivatives(rows [][unknowns]float64, frauds []bool, w *[unknowns]float64) 
 	return gradient, hessian
 }
 
-// solve solves a x = b by Cholesky's method. Only the lower half of a is looked at; it fails if a is not positive definite.
-func solve(a [unknowns][unknowns]float64, b [unknowns]float64) (x [unknowns]float64, ok bool) {
-	for j := range unknowns {
+// solve solves a x = b for n unknowns by Cholesky's method. Only the lower half of a is looked at; it fails if a is not positive definite.
+func solve(a [unknowns][unknowns]float64, b [unknowns]float64, n int) (x [unknowns]float64, ok bool) {
+	for j := range n {
 		for k := 0; k <= j; k++ {
 			sum := a[j][k]
 			for i := range k {
@@ -160,14 +167,14 @@ func solve(a [unknowns][unknowns]float64, b [unknowns]float64) (x [unknowns]floa
 		}
 	}
 	x = b
-	for j := range unknowns {
+	for j := range n {
 		for i := range j {
 			x[j] -= float64(a[j][i] * x[i])
 		}
 		x[j] /= a[j][j]
 	}
-	for j := unknowns - 1; j >= 0; j-- {
-		for i := j + 1; i < unknowns; i++ {
+	for j := n - 1; j >= 0; j-- {
+		for i := j + 1; i < n; i++ {
 			x[j] -= float64(a[i][j] * x[i])
 		}
 		x[j] /= a[j][j]

@@ -13,6 +13,16 @@ var ErrOneClass = errors.New("training: the set needs frauds and genuine payment
 type Set struct {
 	Rows   []features.Vector
 	Frauds []bool // of each row
+	// Published says to learn from the published features alone.
+	Published bool
+}
+
+// width is how many features are learned from.
+func (s *Set) width() int {
+	if s.Published {
+		return features.Published
+	}
+	return features.Size
 }
 
 // Add adds a payment.

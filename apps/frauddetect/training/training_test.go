@@ -82,6 +82,31 @@ func TestLogisticIsMinimal(t *testing.T) {
 	}
 }
 
+// A set of the published features gives models that know no others, whatever those say.
+func TestPublishedAlone(t *testing.T) {
+	t.Parallel()
+	s := made(3000, 1)
+	s.Published = true
+	logistic, err1 := Logistic(s)
+	trees, err2 := Trees(s, TreesConfig{Rounds: 5})
+	for i := range s.Rows {
+		for j := features.Published; j < features.Size; j++ {
+			s.Rows[i][j] = float64(i)
+		}
+	}
+	logisticAgain, err3 := Logistic(s)
+	treesAgain, err4 := Trees(s, TreesConfig{Rounds: 5})
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]any{logistic, trees}, []any{logisticAgain, treesAgain}); diff != "" {
+		t.Errorf("with other values behind the published ones (-before +after):\n%s", diff)
+	}
+	if n, m := len(logistic.Features), len(trees.Learner.FeatureNames); n != features.Published || m != n {
+		t.Errorf("the models name %d and %d features, want the %d published ones", n, m, features.Published)
+	}
+}
+
 // The trees find thresholds that are exact between two payments, on payments they have not seen.
 func TestTreesLearn(t *testing.T) {
 	t.Parallel()

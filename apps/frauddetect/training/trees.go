@@ -37,9 +37,9 @@ func Trees(s *Set, cfg TreesConfig) (scoring.TreesFile, error) {
 		return scoring.TreesFile{}, err
 	}
 	cfg = cfg.withDefaults()
-	b := &booster{cfg: cfg, derivatives: make([]sums, len(s.Rows)), margins: make([]float64, len(s.Rows)), order: make([]int32, len(s.Rows))}
+	b := &booster{cfg: cfg, width: s.width(), derivatives: make([]sums, len(s.Rows)), margins: make([]float64, len(s.Rows)), order: make([]int32, len(s.Rows))}
 	b.bin(s)
-	file := newTreesFile()
+	file := newTreesFile(b.width)
 	for range cfg.Rounds {
 		for i, m := range b.margins {
 			p := 1 / (1 + math.Exp(-m))
@@ -55,11 +55,11 @@ func Trees(s *Set, cfg TreesConfig) (scoring.TreesFile, error) {
 	return file, nil
 }
 
-func newTreesFile() (file scoring.TreesFile) {
+func newTreesFile(width int) (file scoring.TreesFile) {
 	l := &file.Learner
-	l.FeatureNames = features.Names()
+	l.FeatureNames = features.Names()[:width]
 	l.Booster.Name, l.Objective.Name = "gbtree", "binary:logistic"
-	l.Params.BaseScore, l.Params.NumClass, l.Params.NumFeatures = "5E-1", "0", strconv.Itoa(features.Size)
+	l.Params.BaseScore, l.Params.NumClass, l.Params.NumFeatures = "5E-1", "0", strconv.Itoa(width)
 	file.Version = []int{2, 0, 0} // of XGBoost's format
 	return file
 }
@@ -67,6 +67,7 @@ func newTreesFile() (file scoring.TreesFile) {
 // booster grows trees.
 type booster struct {
 	cfg         TreesConfig
+	width       int                      // number of features
 	bins        [features.Size][]uint16  // of each row
 	cuts        [features.Size][]float32 // bin n holds what is at least cuts[n-1] and below cuts[n]
 	derivatives []sums
@@ -89,7 +90,7 @@ type histogram [features.Size][maxBins + 1]sums
 
 // bin parts each feature's values, in single precision as inference compares them, into bins. Values that are equal share one.
 func (b *booster) bin(s *Set) {
-	eachFeature(func(j int) {
+	b.eachFeature(func(j int) {
 		values := make([]float32, len(s.Rows))
 		for i := range s.Rows {
 			values[i] = float32(s.Rows[i][j])
@@ -151,9 +152,9 @@ func quantiles(sorted []float32, n int) (q []float32) {
 }
 
 // eachFeature calls f for each feature, in parallel: what is computed of one does not depend on the others.
-func eachFeature(f func(feature int)) {
+func (b *booster) eachFeature(f func(feature int)) {
 	var wait sync.WaitGroup
-	for j := range features.Size {
+	for j := range b.width {
 		wait.Go(func() { f(j) })
 	}
 	wait.Wait()
@@ -161,7 +162,7 @@ func eachFeature(f func(feature int)) {
 
 func (b *booster) histogram(rows []int32) *histogram {
 	h := new(histogram)
-	eachFeature(func(j int) {
+	b.eachFeature(func(j int) {
 		bins, sums := b.bins[j], &h[j]
 		for _, i := range rows {
 			sums[bins[i]].add(b.derivatives[i])
@@ -230,7 +231,7 @@ type split struct {
 // best finds the split with the highest gain; of equal ones the first.
 func (b *booster) best(g *growing) (best split, ok bool) {
 	parent := g.total.gain(b.cfg.Lambda)
-	for j := range features.Size {
+	for j := range b.width {
 		var left sums
 		for n := range b.cuts[j] {
 			left.add(g.histogram[j][n])
@@ -272,7 +273,7 @@ func (b *booster) part(g *growing, s split) (left, right growing) {
 		small, large = large, small
 	}
 	small.histogram, large.histogram = b.histogram(small.rows), g.histogram
-	for j := range large.histogram {
+	for j := range b.width {
 		for n := range large.histogram[j] {
 			large.histogram[j][n] = large.histogram[j][n].minus(small.histogram[j][n])
 		}
