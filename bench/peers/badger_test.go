@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 )
 
 // kgoBadger is the loop over franz-go that looks up each id in Badger and puts it there, in a transaction of its own. Badger
@@ -31,6 +32,7 @@ func (l *kgoBadger) open(b *testing.B) {
 		WithLogger(nil).
 		WithDetectConflicts(false).
 		WithMemTableSize(16 << 20).WithNumMemtables(2).WithNumCompactors(2).
+		WithCompression(options.None).WithBlockCacheSize(0).
 		WithValueLogFileSize(64 << 20)
 	db, err := badger.Open(opts)
 	check(b, err)
