@@ -55,6 +55,7 @@ RELIABILITY = TestCrashAnywhere|TestCrashAtRandom|TestCoordinatorsCrashAnywhere|
 
 reliability: ## crashes, damage and hostile clients at the figures of docs/guarantees.md (about 15 minutes)
 	RIFFLE_RELIABILITY=1 go test -count=1 -timeout 30m -v -run '$(RELIABILITY)' ./broker ./broker/commitlog 
+	RIFFLE_RELIABILITY=1 go test -count=1 -timeout 30m -v -run TestManyPoisonPills ./stream
 	RIFFLE_E2E_CYCLES=300 go test -count=1 -timeout 30m -v -run 'TestServerKills' ./internal/e2e
 	$(MAKE) fuzz TIME=60s
 

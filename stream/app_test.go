@@ -112,18 +112,24 @@ func quiet(cfg Config) Config {
 // runToEnd processes what the inputs hold.
 func runToEnd(t testing.TB, topology *Topology, c *Cluster, cfg Config) Stats {
 	t.Helper()
+	return runWithin(t, topology, c, cfg, time.Minute)
+}
+
+// runWithin is runToEnd for much input.
+func runWithin(t testing.TB, topology *Topology, c *Cluster, cfg Config, limit time.Duration) Stats {
+	t.Helper()
 	cfg.StopAtEnd = true
 	app, err := NewApp(topology, c, quiet(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	if err := app.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if ctx.Err() != nil {
-		t.Fatalf("the run did not reach the end of its inputs within a minute: %+v", app.Stats())
+		t.Fatalf("the run did not reach the end of its inputs within %v: %+v", limit, app.Stats())
 	}
 	return app.Stats()
 }

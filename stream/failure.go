@@ -65,9 +65,9 @@ type Errors struct {
 	// Always(DeadLetter).
 	Decoding, Processing, Producing React
 
-	// Attempts is how often a record is processed until it does not fail, the first time included. The default is 1. What
-	// cannot be decoded or produced, and errors that are [Permanent], are not tried again; nor are timers and
-	// punctuations. Between two attempts the partition waits, other tasks go on.
+	// Attempts is how often a record is processed, or the function of a timer, a punctuation or a closed window called, until it
+	// does not fail, the first time included. The default is 1. What cannot be decoded or produced, and errors that are
+	// [Permanent], are not tried again. Between two attempts the partition waits, other tasks go on.
 	Attempts int
 	// Backoff is the pause after the first failure. It doubles with each further one, up to MaxBackoff. The defaults are
 	// 100 ms and 10 s.

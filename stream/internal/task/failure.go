@@ -45,7 +45,8 @@ const (
 type Policy struct {
 	// React is asked about each failure, once its attempts are used up. Nil makes dead letters.
 	React func(DeadLetter) Reaction
-	// Attempts is how often a record is processed until it does not fail, the first time included. Zero is once.
+	// Attempts is how often a record is processed, or a timer or punctuation called, until it does not fail, the first time
+	// included. Zero is once.
 	Attempts int
 	// Backoff is the pause after the first failure. It doubles with each further one, up to MaxBackoff.
 	Backoff, MaxBackoff time.Duration
@@ -81,9 +82,8 @@ func (t *Task) reject(in *input, before int64) (done bool, err error) {
 		Topic: in.topic, Partition: t.cfg.ID.Partition, Record: in.first(), Stage: t.stage(in), Output: f.output,
 		Node: t.cfg.Program.Graph.Node(f.at).Name, Cause: f.failed, Attempts: in.attempts,
 	}
-	p := &t.cfg.Program.Policy
-	if letter.Stage == Processing && in.attempts < p.Attempts && (p.Permanent == nil || !p.Permanent(f.failed)) {
-		t.postpone(in, before, p.pause(in.attempts))
+	if t.cfg.Program.Policy.again(letter) {
+		t.postpone(in, before, t.cfg.Program.Policy.pause(in.attempts))
 		return false, nil
 	}
 	if letter.Parked = t.parks(in); letter.Parked {
@@ -173,6 +173,11 @@ func (t *Task) Resume() bool {
 // Held reports whether the task does not go on because a dead letter cannot be written.
 func (t *Task) Held() bool { return t.held }
 
+// again reports whether what failed is to be tried once more.
+func (p *Policy) again(l DeadLetter) bool {
+	return l.Stage == Processing && l.Attempts < p.Attempts && (p.Permanent == nil || !p.Permanent(l.Cause))
+}
+
 // pause is what follows the n-th attempt.
 func (p *Policy) pause(n int) time.Duration {
 	pause := p.Backoff
@@ -186,13 +191,19 @@ func (p *Policy) pause(n int) time.Duration {
 func (t *Task) rejectDue(s *schedule, at int64, key []byte, before int64) (done bool, err error) {
 	f := &t.frame
 	f.fail()
+	s.attempts++
 	letter := DeadLetter{
 		Partition: t.cfg.ID.Partition, Record: &client.Record{Timestamp: at, Offset: -1}, Output: f.output, Stage: Processing,
-		Node: t.cfg.Program.Graph.Node(f.at).Name, Cause: f.failed, Attempts: 1,
+		Node: t.cfg.Program.Graph.Node(f.at).Name, Cause: f.failed, Attempts: s.attempts,
 	}
 	if f.output != "" {
 		letter.Stage = Producing
 	}
+	if t.cfg.Program.Policy.again(letter) {
+		t.postpone(nil, before, t.cfg.Program.Policy.pause(s.attempts))
+		return false, nil
+	}
+	s.attempts = 0
 	if s.timers != nil {
 		if s.timers.lost != nil {
 			s.timers.lost(key)

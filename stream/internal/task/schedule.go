@@ -19,6 +19,8 @@ type schedule struct {
 	passed int64       // of a punctuation: it was called for the multiples up to this stream time; 0 before the first record
 	wall   bool        // of the wall clock
 	next   time.Time   // of the wall clock
+	// attempts is how often what is due failed so far.
+	attempts int
 }
 
 // OnTimers has fire called for each timer of a store that is due. The key is the encoded one, valid during the call.
@@ -195,6 +197,7 @@ func (t *Task) do(s *schedule, at int64) (did bool, err error) {
 	if err := f.takeEffect(t.cfg.Output); err != nil {
 		return false, t.stop(nil, err)
 	}
+	s.attempts = 0
 	if s.timers == nil {
 		t.counts.Punctuations++
 		s.passed = max(s.passed, at)
