@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"github.com/riffle-stream/riffle/stream/internal/client"
 	"github.com/riffle-stream/riffle/stream/internal/graph"
 )
 
@@ -54,21 +56,49 @@ func (p *planner) checkChangelogs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	lost := p.lostChangelogs(notes)
+	if len(lost) == 0 {
+		return nil
+	}
+	// Another instance that starts for the first time may have made them, and committed, since this one looked. The client that
+	// looked keeps what it saw for a while.
+	admin, err := client.NewAdmin(p.conn)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	found, err := admin.Topics(ctx, slices.Sorted(maps.Keys(lost))...)
+	if err != nil {
+		return err
+	}
 	var errs []error
+	for _, topic := range slices.Sorted(maps.Keys(lost)) {
+		if t, ok := found[topic]; ok {
+			p.found[topic] = t
+			continue
+		}
+		errs = append(errs, fmt.Errorf("changelog topic %s is gone, and with it store %q; the records that it stood for are committed and would not be read again: give the store a new name, to go on with an empty one, or begin anew, by renaming the application or deleting its consumer group and its other changelogs",
+			topic, lost[topic]))
+	}
+	return errors.Join(errs...)
+}
+
+// lostChangelogs returns the changelogs that were not found of stores that notes name, with their stores.
+func (p *planner) lostChangelogs(notes map[string][]string) map[string]string {
+	lost := make(map[string]string)
 	for _, sub := range p.graph.Subs {
 		for _, s := range sub.Stores {
 			topic := graph.ChangelogTopic(p.graph.Name, s.Name)
 			if _, ok := p.found[topic]; ok {
 				continue
 			}
-			lost := slices.ContainsFunc(sub.Topics(), func(in string) bool {
+			named := slices.ContainsFunc(sub.Topics(), func(in string) bool {
 				return slices.ContainsFunc(notes[in], func(note string) bool { return noted(note, s.Name) })
 			})
-			if lost {
-				errs = append(errs, fmt.Errorf("changelog topic %s is gone, and with it store %q; the records that it stood for are committed and would not be read again: give the store a new name, to go on with an empty one, or begin anew, by renaming the application or deleting its consumer group and its other changelogs",
-					topic, s.Name))
+			if named {
+				lost[topic] = s.Name
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return lost
 }

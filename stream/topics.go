@@ -42,7 +42,7 @@ func (a *App) prepareTopics(ctx context.Context) (*topicPlan, error) {
 		return nil, err
 	}
 	defer admin.Close()
-	p := &planner{graph: a.topology.program.Graph, admin: admin, idle: a.cfg.IdleClose > 0, repeat: a.cfg.IdleClosesOf}
+	p := &planner{graph: a.topology.program.Graph, conn: a.cluster.conn(), admin: admin, idle: a.cfg.IdleClose > 0, repeat: a.cfg.IdleClosesOf}
 	if err := p.look(ctx); err != nil {
 		return nil, fmt.Errorf("stream: application %s: %w", a.topology.Name(), err)
 	}
@@ -65,6 +65,7 @@ func (a *App) prepareTopics(ctx context.Context) (*topicPlan, error) {
 // planner decides how many partitions the topics of an application have.
 type planner struct {
 	graph *graph.Topology
+	conn  client.Conn
 	admin *client.Admin
 	idle  bool // idle closes are noted
 	// repeat is the application whose idle closes are repeated, if not its own.
