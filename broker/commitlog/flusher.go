@@ -12,12 +12,15 @@ import (
 
 // FlusherConfig tunes a Flusher. The zero value is a working configuration.
 type FlusherConfig struct {
-	// MaxWaiting is how many calls of Wait may be under way; further ones wait for
-	// their turn. The default is 65,536.
+	// MaxWaiting is how many flushes may be asked for and not be done; further calls of
+	// Start and Wait wait for their turn. The default is 65,536.
 	MaxWaiting int
 
+	// Parallel is how many logs are flushed at a time. The default is 8.
+	Parallel int
+
 	// FlushedFunc, if set, is told of every flush: of how long it took and how many
-	// waiters it served. It is called by the flusher's goroutine and must not block.
+	// waiters it served. It is called by several goroutines and must not block.
 	FlushedFunc func(took time.Duration, waiters int, err error)
 
 	// Logger gets failures. The default discards them.
@@ -28,35 +31,41 @@ func (c FlusherConfig) withDefaults() FlusherConfig {
 	if c.MaxWaiting <= 0 {
 		c.MaxWaiting = 65_536
 	}
+	if c.Parallel <= 0 {
+		c.Parallel = 8
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
 
-// Flusher makes appends durable by group commit: one goroutine flushes, one after
-// the other, all logs that somebody waits for, and one fsync serves everybody who
-// waits for that log. Fsyncs in parallel would be slower in sum than one at a time.
-// While one is under way, the next group gathers.
+// Flusher makes appends durable by group commit: a few goroutines flush all logs that
+// somebody waits for, and one fsync serves everybody who waits for that log. While one
+// is under way, the next group of that log gathers. Fsyncs of several files at a time
+// share what the file system writes for them: a journal commits for all of them at once.
 type Flusher struct {
 	cfg   FlusherConfig
-	slots chan struct{} // one per call of Wait that is under way
+	slots chan struct{} // one per waiter that has neither its result nor given up
 	wake  chan struct{} // capacity one: there is something in queue, or the end
-	done  chan struct{} // closed when the goroutine has ended
+	done  chan struct{} // closed when the goroutines have ended
 
 	mu struct {
 		sync.Mutex
 		queue    []*Log             // logs that somebody waits for, each once, in order
 		waiting  map[*Log][]*waiter // by log in queue
-		flushing []*waiter          // those whom the flush under way serves; nil: gave up
+		flushing map[*Log]bool      // logs whose flush is under way
 		free     []*waiter
 		spare    [][]*waiter
 		closed   bool
 	}
 }
 
+// waiter is what a Pending waits for. Its fields but the channel are guarded by Flusher.mu.
 type waiter struct {
 	offset int64
+	gone   bool       // it has given up, while a flush for it was under way
+	served bool       // result has, or had, its value
 	result chan error // capacity one
 }
 
@@ -70,7 +79,15 @@ func NewFlusher(cfg FlusherConfig) *Flusher {
 		done:  make(chan struct{}),
 	}
 	f.mu.waiting = make(map[*Log][]*waiter)
-	go f.run()
+	f.mu.flushing = make(map[*Log]bool)
+	var running sync.WaitGroup
+	for range cfg.Parallel {
+		running.Go(f.run)
+	}
+	go func() {
+		running.Wait()
+		close(f.done)
+	}()
 	return f
 }
 
@@ -78,34 +95,55 @@ func NewFlusher(cfg FlusherConfig) *Flusher {
 // the flush failed, now or earlier, ErrClosed, or the error of ctx; then the records
 // must not be acknowledged.
 func (f *Flusher) Wait(ctx context.Context, l *Log, offset int64) error {
+	return f.Start(ctx, l, offset).Wait(ctx)
+}
+
+// Pending is a flush that was asked for.
+type Pending struct {
+	f   *Flusher
+	l   *Log
+	w   *waiter // nil: err says it
+	err error
+}
+
+// Start asks for what Wait waits for, so that the logs of a request are flushed at the same
+// time. It waits only while MaxWaiting others do.
+func (f *Flusher) Start(ctx context.Context, l *Log, offset int64) Pending {
 	if l.FlushedOffset() >= offset {
-		return nil
+		return Pending{}
 	}
 	if end := l.EndOffset(); offset > end {
-		return fmt.Errorf("%w: wait for %d, the log ends at %d", ErrOffsetOutOfRange, offset, end)
+		return Pending{err: fmt.Errorf("%w: wait for %d, the log ends at %d", ErrOffsetOutOfRange, offset, end)}
 	}
 	select {
 	case f.slots <- struct{}{}:
 	case <-f.done:
-		return ErrClosed
+		return Pending{err: ErrClosed}
 	case <-ctx.Done():
-		return ctx.Err()
+		return Pending{err: ctx.Err()}
 	}
-	defer func() { <-f.slots }()
 	w, err := f.enqueue(l, offset)
 	if err != nil {
-		return err
+		<-f.slots
 	}
+	return Pending{f, l, w, err}
+}
+
+// Wait is Flusher.Wait for what was asked for. It may be called once.
+func (p Pending) Wait(ctx context.Context) error {
+	if p.w == nil {
+		return p.err
+	}
+	var err error
 	select {
-	case err = <-w.result:
+	case err = <-p.w.result:
 	case <-ctx.Done():
-		if f.withdraw(l, w) {
-			err = ctx.Err()
-		} else { // it was served meanwhile
-			err = <-w.result
+		if p.f.withdraw(p.l, p.w) {
+			return ctx.Err()
 		}
+		err = <-p.w.result // it was served meanwhile
 	}
-	f.recycle(w)
+	p.f.recycle(p.w)
 	return err
 }
 
@@ -121,7 +159,7 @@ func (f *Flusher) enqueue(l *Log, offset int64) (*waiter, error) {
 	} else {
 		w = &waiter{result: make(chan error, 1)}
 	}
-	w.offset = offset
+	w.offset, w.served = offset, false
 	waiters, queued := f.mu.waiting[l]
 	if n := len(f.mu.spare); !queued && n > 0 {
 		waiters, f.mu.spare = f.mu.spare[n-1], f.mu.spare[:n-1]
@@ -140,19 +178,19 @@ func (f *Flusher) recycle(w *waiter) {
 	f.mu.free = append(f.mu.free, w)
 }
 
-// withdraw takes w out of the queue. It reports false if w has its result already.
+// withdraw gives w up. It reports false if w has its result already.
 func (f *Flusher) withdraw(l *Log, w *waiter) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if w.served {
+		return false
+	}
+	w.gone = true
+	<-f.slots
 	if i := slices.Index(f.mu.waiting[l], w); i >= 0 {
 		f.mu.waiting[l] = slices.Delete(f.mu.waiting[l], i, i+1)
-		return true
 	}
-	if i := slices.Index(f.mu.flushing, w); i >= 0 {
-		f.mu.flushing[i] = nil
-		return true
-	}
-	return false
+	return true
 }
 
 func (f *Flusher) signal() {
@@ -163,12 +201,11 @@ func (f *Flusher) signal() {
 }
 
 func (f *Flusher) run() {
-	defer close(f.done)
 	for range f.wake {
-		for l := f.take(); l != nil; l = f.take() {
+		for l, waiters := f.take(); l != nil; l, waiters = f.take() {
 			start := time.Now()
 			err := l.Flush()
-			served := f.serve(l.FlushedOffset(), err)
+			served := f.serve(l, waiters, l.FlushedOffset(), err)
 			if err != nil && !errors.Is(err, ErrClosed) {
 				f.cfg.Logger.Error("flush failed", "err", err)
 			}
@@ -177,44 +214,57 @@ func (f *Flusher) run() {
 			}
 		}
 		if f.ended() {
+			f.signal() // the next one ends too
 			return
 		}
 	}
 }
 
-// take removes the first log from the queue. Those who begin to wait for it from now
-// on put it there again.
-func (f *Flusher) take() *Log {
+// take removes the first log from the queue that no other goroutine flushes, with those who
+// wait for it. Those who begin to wait for it from now on put it there again, until the
+// flush has been served.
+func (f *Flusher) take() (*Log, []*waiter) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mu.closed || len(f.mu.queue) == 0 {
-		return nil
+	i := slices.IndexFunc(f.mu.queue, func(l *Log) bool { return !f.mu.flushing[l] })
+	if f.mu.closed || i < 0 {
+		return nil, nil
 	}
-	l := f.mu.queue[0]
-	f.mu.queue = slices.Delete(f.mu.queue, 0, 1)
-	f.mu.flushing = f.mu.waiting[l]
+	l := f.mu.queue[i]
+	f.mu.queue = slices.Delete(f.mu.queue, i, i+1)
+	f.mu.flushing[l] = true
+	waiters := f.mu.waiting[l]
 	delete(f.mu.waiting, l)
-	return l
+	if len(f.mu.queue) > 0 {
+		f.signal()
+	}
+	return l, waiters
 }
 
-// serve answers those who waited for the flush that has ended.
-func (f *Flusher) serve(flushed int64, err error) (served int) {
+// serve answers those who waited for a flush that has ended.
+func (f *Flusher) serve(l *Log, waiters []*waiter, flushed int64, err error) (served int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, w := range f.mu.flushing {
+	delete(f.mu.flushing, l)
+	for _, w := range waiters {
 		switch {
-		case w == nil:
+		case w.gone:
 		case w.offset <= flushed:
-			w.result <- nil
+			f.answer(w, nil)
 			served++
 		default:
-			w.result <- err
+			f.answer(w, err)
 		}
 	}
-	clear(f.mu.flushing)
-	f.mu.spare = append(f.mu.spare, f.mu.flushing[:0])
-	f.mu.flushing = nil
+	clear(waiters)
+	f.mu.spare = append(f.mu.spare, waiters[:0])
 	return served
+}
+
+func (f *Flusher) answer(w *waiter, err error) {
+	w.served = true
+	w.result <- err
+	<-f.slots
 }
 
 // ended answers everybody if the flusher was closed.
@@ -226,7 +276,7 @@ func (f *Flusher) ended() bool {
 	}
 	for _, l := range f.mu.queue {
 		for _, w := range f.mu.waiting[l] {
-			w.result <- ErrClosed
+			f.answer(w, ErrClosed)
 		}
 		delete(f.mu.waiting, l)
 	}
@@ -234,7 +284,7 @@ func (f *Flusher) ended() bool {
 	return true
 }
 
-// Close ends the goroutine. Calls of Wait that are under way return ErrClosed.
+// Close ends the goroutines. Calls of Wait that are under way return ErrClosed.
 func (f *Flusher) Close() {
 	f.mu.Lock()
 	f.mu.closed = true

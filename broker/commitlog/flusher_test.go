@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,10 +41,11 @@ func (f slowFile) Sync() error { f.sync(); return f.File.Sync() }
 func TestGroupCommit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		syncs, slow := 0, false
+		var syncs, served atomic.Int64
+		var slow atomic.Bool
 		l := openLog(t, slowFS{vfs.NewMem(), func() {
-			if slow {
-				syncs++
+			if slow.Load() {
+				syncs.Add(1)
 				time.Sleep(time.Second)
 			}
 		}}, Config{})
@@ -51,9 +53,8 @@ func TestGroupCommit(t *testing.T) {
 		if err := l.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		slow = true
-		served := 0
-		f := NewFlusher(FlusherConfig{FlushedFunc: func(_ time.Duration, n int, _ error) { served += n }})
+		slow.Store(true)
+		f := NewFlusher(FlusherConfig{FlushedFunc: func(_ time.Duration, n int, _ error) { served.Add(int64(n)) }})
 		start := time.Now()
 		var wg sync.WaitGroup
 		for i := range 20 {
@@ -69,12 +70,66 @@ func TestGroupCommit(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if took := time.Since(start); took != 2*time.Second || syncs != 2 || served != 20 {
-			t.Errorf("20 appends took %v, %d fsyncs, %d served, want 2s, 2 and 20", took, syncs, served)
+		if took := time.Since(start); took != 2*time.Second || syncs.Load() != 2 {
+			t.Errorf("20 appends took %v, %d fsyncs, want 2s and 2", took, syncs.Load())
 		}
-		slow = false
+		slow.Store(false)
 		f.Close()
+		if n := served.Load(); n != 20 {
+			t.Errorf("%d served, want 20", n)
+		}
 		verifyAndClose(t, l)
+	})
+}
+
+// TestFlusherParallel has more logs to flush than are flushed at a time. No fsync waits for one of
+// the same log, and a group gathers meanwhile.
+func TestFlusherParallel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := NewFlusher(FlusherConfig{Parallel: 3})
+		defer f.Close()
+		var slow atomic.Bool
+		syncs := make([]atomic.Int64, 6)
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range syncs {
+			l := openLog(t, slowFS{vfs.NewMem(), func() {
+				if slow.Load() {
+					syncs[i].Add(1)
+					time.Sleep(time.Second)
+				}
+			}}, Config{})
+			defer l.Close()
+			mustAppend(t, l, batchOf(0, "warm up"))
+			if err := l.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			for n := range 4 {
+				wg.Go(func() {
+					time.Sleep(time.Duration(n+1) * 100 * time.Millisecond)
+					a, err := l.Append(batchOf(0, "v"), epoch)
+					if err == nil {
+						err = f.Wait(t.Context(), l, a.NextOffset)
+					}
+					if err != nil {
+						t.Errorf("Wait = %v", err)
+					}
+				})
+			}
+		}
+		slow.Store(true)
+		wg.Wait()
+		slow.Store(false)
+		// Three logs at a time, the second fsync of each log for what came during its first.
+		if took := time.Since(start); took > 4500*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+		for i := range syncs {
+			if n := syncs[i].Load(); n < 1 || n > 2 {
+				t.Errorf("log %d: %d fsyncs, want one or two", i, n)
+			}
+		}
 	})
 }
 
@@ -155,8 +210,8 @@ func TestFlusherWaitEnds(t *testing.T) {
 		wait(ctx, context.DeadlineExceeded, time.Second) // before its fsync began
 		wait(t.Context(), nil, 20*time.Second)           // the second fsync
 		time.Sleep(15 * time.Second)                     // that one is under way now
-		wait(t.Context(), ErrClosed, 5*time.Second)      // the flusher is closed before the third
-		f.Close()                                        // waits for the fsync
+		wait(t.Context(), ErrClosed, 0)                  // the flusher is closed before the third
+		f.Close()                                        // waits for the fsync under way
 		if err := f.Wait(t.Context(), l, l.EndOffset()); !errors.Is(err, ErrClosed) {
 			t.Errorf("Wait after Close = %v, want ErrClosed", err)
 		}
