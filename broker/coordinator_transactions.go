@@ -96,37 +96,40 @@ func (co *coordinator) appendTransactional(log *partition, p txn.Producer, recor
 	return a.NextOffset, err
 }
 
-// endTransaction writes the marker of a transaction to a partition of
-// __consumer_offsets and applies the offsets that wait for it, or drops them, once it
-// is durable.
-func (co *coordinator) endTransaction(ctx context.Context, index int32, m producer.Marker) error {
+// endTransaction appends the marker of a transaction to a partition of
+// __consumer_offsets. wait returns when it is durable and the offsets that wait for it are
+// applied, or dropped.
+func (co *coordinator) endTransaction(ctx context.Context, index int32, m producer.Marker) (wait func() error, err error) {
 	co.mu.Lock()
-	err := co.serving()
+	err = co.serving()
 	co.mu.Unlock()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if index < 0 || int(index) >= len(co.logs) {
-		return nil
+		return nil, nil
 	}
 	log := co.logs[index]
 	a, err := log.appendMarker(m)
 	if errors.Is(err, producer.ErrInvalidProducerEpoch) {
 		co.logger.Warn("broker: a marker was overtaken by a newer producer", "partition", log.String(), "cause", err)
-		return nil
-	}
-	if err == nil {
-		err = log.wait(co.b.hard(ctx), a.NextOffset)
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, id := range co.undecided(m.ID, log) {
-		if err := co.decide(id, m); err != nil {
+	asked := log.flush(co.b.hard(ctx), a.NextOffset)
+	return func() error {
+		if err := log.flushed(co.b.hard(ctx), asked); err != nil {
 			return err
 		}
-	}
-	return nil
+		for _, id := range co.undecided(m.ID, log) {
+			if err := co.decide(id, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
 }
 
 // undecided returns the groups of a log with offsets of a producer's transaction.

@@ -108,6 +108,57 @@ func TestGroupCommit(t *testing.T) {
 	})
 }
 
+// The partitions of a request are flushed side by side.
+func TestPartitionsShareTheWait(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(c *broker.Config) { c.FS = slowSync{vfs.NewMem()} }, func(t *testing.T, r *raw) {
+		_ = r.nc.SetDeadline(time.Time{})
+		r.create("orders", 6)
+		req := produceRequest("orders", -1, batch(1, "a"))
+		rt := &req.Topics[0]
+		for p := range int32(5) {
+			rp := rt.Partitions[0]
+			rp.Partition, rp.Records = p+1, batch(1, "a")
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		began := time.Now()
+		for _, p := range do[*kmsg.ProduceResponse](r, req).Topics[0].Partitions {
+			if p.ErrorCode != 0 {
+				t.Errorf("partition %d: error %d", p.Partition, p.ErrorCode)
+			}
+		}
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("six partitions took %v, want the second of one fsync", took)
+		}
+	})
+}
+
+// The end of a transaction waits for two fsyncs, whatever it wrote to: that of the outcome, and those of
+// all markers, which take as long as one.
+func TestEndOfATransactionWaitsTwice(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(c *broker.Config) { c.FS = slowSync{vfs.NewMem()} }, func(t *testing.T, r *raw) {
+		_ = r.nc.SetDeadline(time.Time{})
+		id := r.create("orders", 3)
+		c := newTxn(r, "tx")
+		for range 2 { // the first one makes __consumer_offsets
+			for p := range int32(3) {
+				if got := c.write(12, "orders", p, "a"); got.ErrorCode != 0 {
+					t.Fatalf("Produce: error %d", got.ErrorCode)
+				}
+			}
+			if code := c.commitOffset(5, "g", nil, "orders", id, 1); code != 0 {
+				t.Fatalf("TxnOffsetCommit: error %d", code)
+			}
+			began := time.Now()
+			c.mustEnd(true)
+			if took := time.Since(began); took != 2*time.Second {
+				t.Errorf("EndTxn took %v, want two fsyncs of a second", took)
+			}
+		}
+	})
+}
+
 // A failed fsync is not acknowledged, and fences its partition only.
 func TestFailedFsyncFencesThePartition(t *testing.T) {
 	t.Parallel()

@@ -91,11 +91,24 @@ func (p *partition) appendMarker(m producer.Marker) (commitlog.Appended, error) 
 // wait returns when the records before next are as durable as the topic wants
 // before a producer is answered.
 func (p *partition) wait(ctx context.Context, next int64) error {
+	return p.flushed(ctx, p.flush(ctx, next))
+}
+
+// flush asks for what wait waits for, so that the partitions of a request are flushed at
+// the same time; flushed waits for it.
+func (p *partition) flush(ctx context.Context, next int64) commitlog.Pending {
 	if p.topic().cfg.Flush == catalog.FlushOS {
+		return commitlog.Pending{}
+	}
+	return p.flusher.Start(ctx, p.log, next)
+}
+
+func (p *partition) flushed(ctx context.Context, asked commitlog.Pending) error {
+	if asked == (commitlog.Pending{}) {
 		return nil
 	}
 	defer pause(ctx)()
-	if err := p.flusher.Wait(ctx, p.log, next); err != nil {
+	if err := asked.Wait(ctx); err != nil {
 		return fmt.Errorf("broker: flush %s: %w", p, err)
 	}
 	return nil

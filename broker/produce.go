@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/riffle-stream/riffle/broker/acl"
+	"github.com/riffle-stream/riffle/broker/commitlog"
 	"github.com/riffle-stream/riffle/broker/record"
 )
 
@@ -186,6 +187,7 @@ type appended struct {
 	p      *partition
 	next   int64
 	answer *kmsg.ProduceResponseTopicPartition
+	asked  commitlog.Pending
 }
 
 // append stores the batch for one partition.
@@ -215,7 +217,7 @@ func (resp *produceResponse) append(r *kmsg.ProduceRequest, t *topic, rp *kmsg.P
 	answer.BaseOffset = a.BaseOffset
 	answer.LogAppendTime = a.LogAppendTime
 	answer.LogStartOffset = p.startOffset()
-	resp.waiting = append(resp.waiting, appended{p, a.NextOffset, answer})
+	resp.waiting = append(resp.waiting, appended{p: p, next: a.NextOffset, answer: answer})
 	return nil
 }
 
@@ -238,8 +240,12 @@ func (resp *produceResponse) fail(answer *kmsg.ProduceResponseTopicPartition, er
 
 // settle waits until what was appended is durable.
 func (resp *produceResponse) settle(ctx context.Context) (answer bool, err error) {
+	for i := range resp.waiting {
+		a := &resp.waiting[i]
+		a.asked = a.p.flush(ctx, a.next)
+	}
 	for _, a := range resp.waiting {
-		resp.fail(a.answer, a.p.wait(ctx, a.next))
+		resp.fail(a.answer, a.p.flushed(ctx, a.asked))
 	}
 	if resp.acks != 0 {
 		return true, nil

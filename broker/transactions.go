@@ -370,7 +370,7 @@ func (ts *transactions) writeMarkers(ctx context.Context, t txn.Txn) error {
 // no marker; nor does one where a newer producer with the same id has written.
 func (b *Broker) writeMarker(ctx context.Context, topic string, index int32, m producer.Marker) (wait func() error, err error) {
 	if topic == offsetsTopic {
-		return func() error { return b.groups.endTransaction(ctx, index, m) }, nil
+		return b.groups.endTransaction(ctx, index, m)
 	}
 	p, err := b.partition(topic, index)
 	if err != nil {
@@ -389,7 +389,8 @@ func (b *Broker) writeMarker(ctx context.Context, topic string, index int32, m p
 	case err != nil:
 		return nil, err
 	}
-	return func() error { return p.wait(b.hard(ctx), a.NextOffset) }, nil
+	asked := p.flush(b.hard(ctx), a.NextOffset)
+	return func() error { return p.flushed(b.hard(ctx), asked) }, nil
 }
 
 // run ends what takes too long, and tries again what failed. It sleeps as long as

@@ -61,7 +61,11 @@ func (c *conn) writeForeignMarker(ctx context.Context, topic string, index int32
 		return fmt.Errorf("%w: marker of producer %d with epoch %d", producer.ErrInvalidProducerEpoch, m.ID, m.Epoch)
 	}
 	if topic == offsetsTopic {
-		return b.groups.endTransaction(ctx, index, m)
+		wait, err := b.groups.endTransaction(ctx, index, m)
+		if err != nil || wait == nil {
+			return err
+		}
+		return wait()
 	}
 	a, err := p.appendMarker(m)
 	if err != nil {
