@@ -26,7 +26,7 @@ import (
 // Open and not yet Close.
 type Cluster struct {
 	dir        string   // of an embedded broker
-	memory     *vfs.Mem // of an embedded broker in memory
+	memory     vfs.FS   // of an embedded broker in memory
 	base       *Cluster // the cluster that this one is a way to
 	wrap       func(net.Conn) (net.Conn, error)
 	seeds      []string // of another one

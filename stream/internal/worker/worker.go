@@ -32,6 +32,7 @@ type Worker struct {
 	routes     map[partition][]*running
 	order      []*running // by id
 	lastCommit time.Time
+	committed  bool          // in the last round
 	pollTime   time.Duration // how long the next poll may wait
 	joined     bool          // the group has dealt out partitions
 	closing    bool
@@ -66,6 +67,8 @@ const (
 	// stopPoll is how long a poll may wait in a run that ends by itself: the end is looked for after a poll that
 	// brought nothing.
 	stopPoll = 10 * time.Millisecond
+	// morePoll is how long a poll may wait for what was appended during a commit.
+	morePoll = time.Millisecond
 	// waitPoll is how long a poll may wait while a task holds records and waits for its other inputs, which it does
 	// for a moment only.
 	waitPoll = 20 * time.Millisecond
@@ -246,6 +249,9 @@ func (w *Worker) round(ctx context.Context) (polled int, err error) {
 		cancel()
 	}
 	w.mu.Unlock()
+	// A fetch is answered as soon as there is anything. One that was answered during the last commit has only the first of
+	// what was appended meanwhile: a commit of that alone would keep the rest waiting for the one after it.
+	early := w.committed && w.client.Buffered() > 0
 	var batches []client.Batch
 	err = w.client.Poll(pollCtx, w.cfg.MaxPollRecords, func(b client.Batch) { batches = append(batches, b) })
 	cancel()
@@ -273,11 +279,15 @@ func (w *Worker) round(ctx context.Context) (polled int, err error) {
 		return polled, err
 	}
 	w.throttle()
-	if w.commitDue() {
+	w.committed = w.commitDue(early)
+	if w.committed {
 		err = w.commit(w.ctx)
 	}
 	// If tasks have more to do, the next poll does not wait.
 	w.pollTime = w.cfg.CommitInterval
+	if early && !w.committed {
+		w.pollTime = min(w.pollTime, morePoll)
+	}
 	if w.stop != nil {
 		w.pollTime = min(w.pollTime, stopPoll)
 	}
@@ -372,8 +382,8 @@ func (w *Worker) throttle() {
 	}
 }
 
-// commitDue reports whether there is something to commit and it is time.
-func (w *Worker) commitDue() bool {
+// commitDue reports whether there is something to commit and it is time. early says that more input is on its way.
+func (w *Worker) commitDue(early bool) bool {
 	bytes, records, dirty := int64(0), 0, false
 	drained, processed := w.committer.prompt(), false
 	for _, r := range w.order {
@@ -391,7 +401,7 @@ func (w *Worker) commitDue() bool {
 		return true
 	}
 	// Positions that moved past the end of a transaction, and nothing else, can wait.
-	return drained && processed && w.client.Buffered() == 0
+	return drained && processed && !early && w.client.Buffered() == 0
 }
 
 // commit makes permanent what the tasks did. If that fails in a way that doing it again remedies, the tasks are dropped and
