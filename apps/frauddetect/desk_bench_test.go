@@ -10,10 +10,12 @@ import (
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
 	"github.com/riffle-stream/riffle/apps/frauddetect/generator"
-	"github.com/riffle-stream/riffle/apps/frauddetect/office"
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/stream"
 )
+
+// deskPartitions are those of a benchDesk.
+const deskPartitions = 4
 
 // benchDesk is a running desk with the starter's rules and the shipped models.
 type benchDesk struct {
@@ -31,12 +33,12 @@ func newBenchDesk(b testing.TB) *benchDesk {
 	if err := d.cluster.Open(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	for _, def := range desk.Definitions(4) {
+	for _, def := range desk.Definitions(deskPartitions) {
 		if err := d.cluster.CreateTopic(b.Context(), def.Name, def.Partitions, def.Settings); err != nil {
 			b.Fatal(err)
 		}
 	}
-	topology, err := chain{partitions: 4}.topology()
+	topology, err := chain{partitions: deskPartitions}.topology()
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -53,29 +55,8 @@ func newBenchDesk(b testing.TB) *benchDesk {
 
 func (d *benchDesk) rules() {
 	d.b.Helper()
-	o, err := office.Open(d.b.Context(), d.cluster, 0)
-	if err != nil {
-		d.b.Fatal(err)
-	}
-	began := deskOptions{options: options{generator: d.generator.Config()}}
-	set, err1 := began.readRules()
-	models, err2 := began.modelFiles()
-	if err1 != nil || err2 != nil {
-		d.b.Fatal(err1, err2)
-	}
-	last := ""
-	for _, c := range o.Differences(set, models[:1]) {
-		c.Who = "benchmark"
-		made, err := o.Change(d.b.Context(), c)
-		if err != nil {
-			d.b.Fatal(err)
-		}
-		last = made.ID
-	}
-	if _, err := o.Wait(d.b.Context(), last, 4); err != nil {
-		d.b.Fatal(err)
-	}
-	if err := o.Close(); err != nil {
+	from := beginning{who: "benchmark", command: "benchmark"}
+	if err := from.bringIntoForce(d.b.Context(), d.cluster, chain{partitions: deskPartitions}); err != nil {
 		d.b.Fatal(err)
 	}
 }

@@ -12,10 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
-	"github.com/riffle-stream/riffle/apps/frauddetect/office"
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
-	"github.com/riffle-stream/riffle/apps/frauddetect/rulebook"
-	"github.com/riffle-stream/riffle/apps/frauddetect/starter"
 	"github.com/riffle-stream/riffle/apps/internal/ingest"
 	"github.com/riffle-stream/riffle/apps/internal/launch"
 	"github.com/riffle-stream/riffle/apps/internal/progress"
@@ -150,7 +147,10 @@ func (j *deskJob) runApp(ctx context.Context, topology *stream.Topology, cfg str
 // read brings rules and models into force, and then reads the source; without one it waits for the end of ctx, or for nothing.
 func (j *deskJob) read(ctx context.Context) error {
 	j.line.set("rules and models", nil)
-	if err := j.bringIntoForce(ctx); err != nil {
+	from := beginning{
+		rulesFile: j.rulesFile, modelFiles: j.modelFiles, profile: j.generator.Profile, who: j.who, command: "frauddetect desk",
+	}
+	if err := from.bringIntoForce(ctx, j.cluster, j.chain); err != nil {
 		return err
 	}
 	j.line.set("deciding", j.rate())
@@ -175,45 +175,6 @@ func (j *deskJob) rate() func() string {
 		last, decided = now, stats.Processed
 		return fmt.Sprintf("%s records  %s/s  lag %s", progress.Count(stats.Processed), progress.Count(int64(rate)), progress.Count(stats.Lag))
 	}
-}
-
-// bringIntoForce makes the changes that the files ask for, and waits until they hold everywhere.
-func (j *deskJob) bringIntoForce(ctx context.Context) (err error) {
-	o, err := office.Open(ctx, j.cluster, j.matching)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, o.Close()) }()
-	set, err := j.readRules()
-	if err != nil {
-		return err
-	}
-	files, err := j.modelFiles()
-	if err != nil {
-		return err
-	}
-	last := ""
-	for _, c := range o.Differences(set, files) {
-		c.Who, c.Why = j.who, "frauddetect desk began"
-		made, err := o.Change(ctx, c)
-		if err != nil {
-			return err
-		}
-		last = made.ID
-	}
-	if last == "" {
-		return nil
-	}
-	_, err = o.Wait(ctx, last, j.chain.partitions)
-	return err
-}
-
-// readRules reads the rules of --rules, or takes those that a new desk begins with.
-func (o deskOptions) readRules() (rulebook.File, error) {
-	if o.rulesFile == "" {
-		return rulebook.File{Rules: starter.Rules(o.generator.Profile), Lists: starter.Lists()}, nil
-	}
-	return rulebook.ReadFile(o.rulesFile)
 }
 
 // importSource writes the payments of the source, and the labels of frauds when a payment shows that their time has come.

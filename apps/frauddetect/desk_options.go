@@ -7,23 +7,21 @@ import (
 	"io"
 	"os/user"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/rulebook"
-	"github.com/riffle-stream/riffle/apps/frauddetect/scoring"
 )
 
 // deskOptions are the command line of "frauddetect desk".
 type deskOptions struct {
 	options
 	chain
-	rulesFile string
-	modelFile []string
-	who       string
-	drain     bool
-	decisions string
+	rulesFile  string
+	modelFiles []string
+	who        string
+	drain      bool
+	decisions  string
 }
 
 const deskUsage = `usage: frauddetect desk [--input FILE | --generate] [flags]
@@ -49,9 +47,9 @@ func parseDeskOptions(args []string, out io.Writer) (o deskOptions, err error) {
 	f.StringVar(&o.cardKeys, "card-keys", "", "a `file` with the keys that make tokens of card numbers")
 	f.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "how many tasks run in parallel")
 	f.IntVar(&o.options.partitions, "partitions", 4, "partitions of the topics")
-	f.StringVar(&o.rulesFile, "rules", "", "bring the rules and lists of this YAML `file` into force; what it does not name stays (default: those that come with the program)")
-	f.Func("model", "bring the model in this JSON `file` into force, live the first, the others as shadows; may be repeated (default: those that come with the program)", func(path string) error {
-		o.modelFile = append(o.modelFile, path)
+	f.StringVar(&o.rulesFile, "rules", "", "bring the rules and lists of this YAML `file` into force; what it does not name stays (default: at the first start those that come with the program)")
+	f.Func("model", "bring the model in this JSON `file` into force, live the first, the others as shadows; may be repeated (default: as for --rules)", func(path string) error {
+		o.modelFiles = append(o.modelFiles, path)
 		return nil
 	})
 	f.StringVar(&o.who, "who", "", "who makes the changes of --rules and --model (default: the user)")
@@ -105,21 +103,3 @@ func (o deskOptions) validateDesk(f *flag.FlagSet) error {
 }
 
 func (o deskOptions) hasSource() bool { return o.input != "" || o.generate }
-
-// modelFiles reads the models to bring into force.
-func (o deskOptions) modelFiles() ([]scoring.File, error) {
-	if len(o.modelFile) == 0 {
-		files, err := scoring.ShippedFiles()
-		slices.Reverse(files) // trees are the better ones
-		return files, err
-	}
-	var files []scoring.File
-	for _, path := range o.modelFile {
-		name, file, err := scoring.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, scoring.File{Name: name, JSON: file})
-	}
-	return files, nil
-}

@@ -15,12 +15,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/api"
-	"github.com/riffle-stream/riffle/apps/frauddetect/deciding"
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
 	"github.com/riffle-stream/riffle/apps/frauddetect/generator"
-	"github.com/riffle-stream/riffle/apps/frauddetect/office"
 	"github.com/riffle-stream/riffle/apps/frauddetect/rulebook"
-	"github.com/riffle-stream/riffle/apps/frauddetect/scoring"
 	"github.com/riffle-stream/riffle/apps/internal/launch"
 	"github.com/riffle-stream/riffle/apps/internal/pan"
 	"github.com/riffle-stream/riffle/stream"
@@ -150,7 +147,10 @@ func runServe(ctx context.Context, o serveOptions, stdout, log io.Writer) (err e
 		return true
 	}
 	return runTogether(ctx, apps, func(ctx context.Context) error {
-		if err := bringIntoForce(ctx, cluster, o); err != nil {
+		from := beginning{
+			rulesFile: o.rulesFile, modelFiles: o.modelFiles, profile: o.profile, who: "frauddetect", command: "frauddetect serve",
+		}
+		if err := from.bringIntoForce(ctx, cluster, o.chain); err != nil {
 			return err
 		}
 		server, err := api.New(ctx, o.api)
@@ -188,44 +188,4 @@ func runTogether(ctx context.Context, apps []*stream.App, serve func(context.Con
 		return err
 	})
 	return all.Wait()
-}
-
-// bringIntoForce makes rules and models count that are named; at the first start, when nothing was ever in force, those that come with
-// the program. Later they are what people have made of them.
-func bringIntoForce(ctx context.Context, cluster *stream.Cluster, o serveOptions) (err error) {
-	desks, err := office.Open(ctx, cluster, o.matching)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, desks.Close()) }()
-	first := false
-	desks.Look(func(b *deciding.Book) { first = b.Revision() == 0 })
-	from := deskOptions{rulesFile: o.rulesFile, modelFile: o.modelFiles}
-	from.generator.Profile = o.profile
-	var set rulebook.File
-	if first || o.rulesFile != "" {
-		if set, err = from.readRules(); err != nil {
-			return err
-		}
-	}
-	var models []scoring.File
-	if first || o.modelFiles != nil {
-		if models, err = from.modelFiles(); err != nil {
-			return err
-		}
-	}
-	last := ""
-	for _, c := range desks.Differences(set, models) {
-		c.Who, c.Why = "frauddetect", "frauddetect serve began"
-		made, err := desks.Change(ctx, c)
-		if err != nil {
-			return err
-		}
-		last = made.ID
-	}
-	if last == "" {
-		return nil
-	}
-	_, err = desks.Wait(ctx, last, o.partitions)
-	return err
 }

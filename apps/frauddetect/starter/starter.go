@@ -1,6 +1,7 @@
 package starter
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -58,9 +59,10 @@ var templates = []template{
 
 var amounts = regexp.MustCompile(`\{(\d+)\}`)
 
-// Rules are the rules in the order of evaluation, live, with their amounts in the currency of a profile.
+// Rules are the rules in the order of evaluation, live, with their amounts in the currency of a profile; of an empty one, as that of a
+// [generator.Config], it is Europe.
 func Rules(profile generator.Profile) []rulebook.Rule {
-	unit := profile.Unit()
+	unit := cmp.Or(profile, generator.Europe).Unit()
 	var rules []rulebook.Rule
 	for i, t := range templates {
 		condition := amounts.ReplaceAllStringFunc(t.condition, func(braced string) string {
