@@ -13,35 +13,13 @@ import (
 )
 
 // slowSync is a file system whose fsync takes a second.
-type slowSync struct{ vfs.FS }
-
-type slowFile struct{ vfs.File }
-
-func (f slowFile) Sync() error {
-	time.Sleep(time.Second)
-	return f.File.Sync()
-}
-
-func (s slowSync) Create(name string) (vfs.File, error) {
-	f, err := s.FS.Create(name)
-	return slowFile{f}, err
-}
-
-func (s slowSync) Open(name string) (vfs.File, error) {
-	f, err := s.FS.Open(name)
-	return slowFile{f}, err
-}
-
-func (s slowSync) Sub(dir string) (vfs.FS, error) {
-	sub, err := s.FS.Sub(dir)
-	return slowSync{sub}, err
-}
+func slowSync() vfs.FS { return faultfs.SlowSync(vfs.NewMem(), func() { time.Sleep(time.Second) }) }
 
 // A record is answered after its fsync, and no consumer sees it before: it could
 // still be lost.
 func TestRecordsAppearWhenTheyAreDurable(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(c *broker.Config) { c.FS = slowSync{vfs.NewMem()} }, func(t *testing.T, r *raw) {
+	inBubble(t, func(c *broker.Config) { c.FS = slowSync() }, func(t *testing.T, r *raw) {
 		r.create("each", 1, "riffle.flush", "each")
 		r.create("os", 1, "riffle.flush", "os")
 		reader := r.again()
@@ -79,7 +57,7 @@ func TestRecordsAppearWhenTheyAreDurable(t *testing.T) {
 // Batches that wait together share an fsync.
 func TestGroupCommit(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(c *broker.Config) { c.FS = slowSync{vfs.NewMem()} }, func(t *testing.T, r *raw) {
+	inBubble(t, func(c *broker.Config) { c.FS = slowSync() }, func(t *testing.T, r *raw) {
 		r.create("orders", 1)
 		var conns []*raw
 		for range 20 {
@@ -111,7 +89,7 @@ func TestGroupCommit(t *testing.T) {
 // The partitions of a request are flushed side by side.
 func TestPartitionsShareTheWait(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(c *broker.Config) { c.FS = slowSync{vfs.NewMem()} }, func(t *testing.T, r *raw) {
+	inBubble(t, func(c *broker.Config) { c.FS = slowSync() }, func(t *testing.T, r *raw) {
 		_ = r.nc.SetDeadline(time.Time{})
 		r.create("orders", 6)
 		req := produceRequest("orders", -1, batch(1, "a"))
@@ -137,7 +115,7 @@ func TestPartitionsShareTheWait(t *testing.T) {
 // all markers, which take as long as one.
 func TestEndOfATransactionWaitsTwice(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(c *broker.Config) { c.FS = slowSync{vfs.NewMem()} }, func(t *testing.T, r *raw) {
+	inBubble(t, func(c *broker.Config) { c.FS = slowSync() }, func(t *testing.T, r *raw) {
 		_ = r.nc.SetDeadline(time.Time{})
 		id := r.create("orders", 3)
 		c := newTxn(r, "tx")

@@ -8,41 +8,9 @@ import (
 	"time"
 
 	"github.com/riffle-stream/riffle/internal/vfs"
+	"github.com/riffle-stream/riffle/internal/vfs/faultfs"
 	"github.com/riffle-stream/riffle/serde"
 )
-
-// slowSync is a file system whose fsync takes a second while slow is set.
-type slowSync struct {
-	vfs.FS
-	slow *atomic.Bool
-}
-
-type slowFile struct {
-	vfs.File
-	slow *atomic.Bool
-}
-
-func (f slowFile) Sync() error {
-	if f.slow.Load() {
-		time.Sleep(time.Second)
-	}
-	return f.File.Sync()
-}
-
-func (s slowSync) Create(name string) (vfs.File, error) {
-	f, err := s.FS.Create(name)
-	return slowFile{f, s.slow}, err
-}
-
-func (s slowSync) Open(name string) (vfs.File, error) {
-	f, err := s.FS.Open(name)
-	return slowFile{f, s.slow}, err
-}
-
-func (s slowSync) Sub(dir string) (vfs.FS, error) {
-	sub, err := s.FS.Sub(dir)
-	return slowSync{sub, s.slow}, err
-}
 
 // A fetch that is answered during a commit has the first of the records that are appended meanwhile. The next commit has
 // the others too: they do not wait for one of their own.
@@ -50,11 +18,19 @@ func TestCommitTakesWhatCameDuringTheLastOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var slow atomic.Bool
-		c := &Cluster{memory: slowSync{vfs.NewMem(), &slow}}
+		c := &Cluster{memory: faultfs.SlowSync(vfs.NewMem(), func() {
+			if slow.Load() {
+				time.Sleep(time.Second)
+			}
+		})}
 		if err := c.Open(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = c.Close() }()
+		defer func() {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		createTopics(t, c, 1, "in", "out")
 		in := NewTopic("in", serde.String, serde.String)
 		b := NewBuilder("prompt")

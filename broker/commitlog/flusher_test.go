@@ -14,28 +14,6 @@ import (
 	"github.com/riffle-stream/riffle/internal/vfs/faultfs"
 )
 
-// slowFS takes a while for each fsync of a log, as a disk does.
-type slowFS struct {
-	vfs.FS
-	sync func()
-}
-
-func (s slowFS) Open(name string) (vfs.File, error)   { return s.wrap(s.FS.Open(name)) }
-func (s slowFS) Create(name string) (vfs.File, error) { return s.wrap(s.FS.Create(name)) }
-func (s slowFS) wrap(f vfs.File, err error) (vfs.File, error) {
-	if err != nil {
-		return nil, err
-	}
-	return slowFile{f, s.sync}, nil
-}
-
-type slowFile struct {
-	vfs.File
-	sync func()
-}
-
-func (f slowFile) Sync() error { f.sync(); return f.File.Sync() }
-
 // TestGroupCommit lets twenty producers append while an fsync takes a second: two
 // fsyncs serve them all.
 func TestGroupCommit(t *testing.T) {
@@ -43,12 +21,12 @@ func TestGroupCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var syncs, served atomic.Int64
 		var slow atomic.Bool
-		l := openLog(t, slowFS{vfs.NewMem(), func() {
+		l := openLog(t, faultfs.SlowSync(vfs.NewMem(), func() {
 			if slow.Load() {
 				syncs.Add(1)
 				time.Sleep(time.Second)
 			}
-		}}, Config{})
+		}), Config{})
 		mustAppend(t, l, batchOf(0, "warm up"))
 		if err := l.Flush(); err != nil {
 			t.Fatal(err)
@@ -94,12 +72,12 @@ func TestFlusherParallel(t *testing.T) {
 		start := time.Now()
 		var wg sync.WaitGroup
 		for i := range syncs {
-			l := openLog(t, slowFS{vfs.NewMem(), func() {
+			l := openLog(t, faultfs.SlowSync(vfs.NewMem(), func() {
 				if slow.Load() {
 					syncs[i].Add(1)
 					time.Sleep(time.Second)
 				}
-			}}, Config{})
+			}), Config{})
 			defer l.Close()
 			mustAppend(t, l, batchOf(0, "warm up"))
 			if err := l.Flush(); err != nil {
@@ -179,11 +157,11 @@ func TestFlusherWaitEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := false
-		l := openLog(t, slowFS{vfs.NewMem(), func() {
+		l := openLog(t, faultfs.SlowSync(vfs.NewMem(), func() {
 			if slow {
 				time.Sleep(10 * time.Second)
 			}
-		}}, Config{})
+		}), Config{})
 		mustAppend(t, l, batchOf(0, "a"))
 		f := NewFlusher(FlusherConfig{})
 		if err := f.Wait(t.Context(), l, 1); err != nil {

@@ -1,5 +1,5 @@
 // Package faultfs wraps a vfs.FS and makes chosen operations fail, so that a test
-// can see each failure surface.
+// can see each failure surface, or makes its fsyncs slow.
 //
 // Faults are injected by kind of operation, by name and by count; the file system
 // counts what ran and what was made to fail. It is safe for concurrent use. It
