@@ -64,7 +64,7 @@ type Flusher struct {
 // waiter is what a Pending waits for. Its fields but the channel are guarded by Flusher.mu.
 type waiter struct {
 	offset int64
-	gone   bool       // it has given up, while a flush for it was under way
+	gone   bool       // nobody waits any more
 	served bool       // result has, or had, its value
 	result chan error // capacity one
 }
@@ -101,7 +101,6 @@ func (f *Flusher) Wait(ctx context.Context, l *Log, offset int64) error {
 // Pending is a flush that was asked for.
 type Pending struct {
 	f   *Flusher
-	l   *Log
 	w   *waiter // nil: err says it
 	err error
 }
@@ -126,7 +125,7 @@ func (f *Flusher) Start(ctx context.Context, l *Log, offset int64) Pending {
 	if err != nil {
 		<-f.slots
 	}
-	return Pending{f, l, w, err}
+	return Pending{f, w, err}
 }
 
 // Wait is Flusher.Wait for what was asked for. It may be called once.
@@ -138,7 +137,7 @@ func (p Pending) Wait(ctx context.Context) error {
 	select {
 	case err = <-p.w.result:
 	case <-ctx.Done():
-		if p.f.withdraw(p.l, p.w) {
+		if p.f.withdraw(p.w) {
 			return ctx.Err()
 		}
 		err = <-p.w.result // it was served meanwhile
@@ -179,7 +178,7 @@ func (f *Flusher) recycle(w *waiter) {
 }
 
 // withdraw gives w up. It reports false if w has its result already.
-func (f *Flusher) withdraw(l *Log, w *waiter) bool {
+func (f *Flusher) withdraw(w *waiter) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if w.served {
@@ -187,9 +186,6 @@ func (f *Flusher) withdraw(l *Log, w *waiter) bool {
 	}
 	w.gone = true
 	<-f.slots
-	if i := slices.Index(f.mu.waiting[l], w); i >= 0 {
-		f.mu.waiting[l] = slices.Delete(f.mu.waiting[l], i, i+1)
-	}
 	return true
 }
 
@@ -247,13 +243,10 @@ func (f *Flusher) serve(l *Log, waiters []*waiter, flushed int64, err error) (se
 	defer f.mu.Unlock()
 	delete(f.mu.flushing, l)
 	for _, w := range waiters {
-		switch {
-		case w.gone:
-		case w.offset <= flushed:
-			f.answer(w, nil)
-			served++
-		default:
+		if w.offset > flushed {
 			f.answer(w, err)
+		} else if f.answer(w, nil) {
+			served++
 		}
 	}
 	clear(waiters)
@@ -261,10 +254,15 @@ func (f *Flusher) serve(l *Log, waiters []*waiter, flushed int64, err error) (se
 	return served
 }
 
-func (f *Flusher) answer(w *waiter, err error) {
+// answer gives a waiter its result, and reports whether it still waits. The caller holds the lock.
+func (f *Flusher) answer(w *waiter, err error) bool {
+	if w.gone {
+		return false
+	}
 	w.served = true
 	w.result <- err
 	<-f.slots
+	return true
 }
 
 // ended answers everybody if the flusher was closed.
