@@ -324,15 +324,22 @@ func view(p kgo.FetchTopicPartition) Batch {
 			continue
 		}
 		rec := Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp.UnixMilli(), Offset: r.Offset}
-		if len(r.Headers) > 0 {
-			rec.Headers = make([]Header, len(r.Headers))
-			for i, h := range r.Headers {
-				rec.Headers[i] = Header{Key: h.Key, Value: h.Value}
-			}
-		}
+		rec.Headers = headersOf(r)
 		b.Records = append(b.Records, rec)
 	}
 	return b
+}
+
+// headersOf returns the headers of a record, nil if it has none.
+func headersOf(r *kgo.Record) []Header {
+	if len(r.Headers) == 0 {
+		return nil
+	}
+	headers := make([]Header, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = Header{Key: h.Key, Value: h.Value}
+	}
+	return headers
 }
 
 // AllowRebalance ends the time in which callbacks are held off.

@@ -139,7 +139,7 @@ func (s *Sink) fail(r *kgo.Record, err error) {
 	case refusedBy(err):
 		err = &RefusedError{r.Topic, err}
 	case badRecord(err):
-		err = &RecordError{Topic: r.Topic, Key: bytes.Clone(r.Key), Bytes: len(r.Key) + len(r.Value), Err: err}
+		err = &RecordError{Topic: r.Topic, Key: bytes.Clone(r.Key), Bytes: Size(r.Key, r.Value, headersOf(r)), Err: err}
 	}
 	err = fmt.Errorf("client: write to topic %s: %w", r.Topic, err)
 	s.failed.CompareAndSwap(nil, &err)

@@ -268,16 +268,10 @@ func transactionError(err error) error {
 // abortedBy reports whether an error concerns the producer or its transaction, and not what was sent: a new producer
 // would not see it.
 func abortedBy(err error) bool {
-	for _, target := range []error{
+	return isAny(err,
 		kerr.ProducerFenced, kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping, kerr.UnknownProducerID,
 		kerr.InvalidTxnState, kerr.TransactionAbortable, kerr.ConcurrentTransactions, kerr.OutOfOrderSequenceNumber,
-		kerr.DuplicateSequenceNumber, kerr.OperationNotAttempted, kgo.ErrAborting, kgo.ErrClientClosed,
-	} {
-		if errors.Is(err, target) {
-			return true
-		}
-	}
-	return false
+		kerr.DuplicateSequenceNumber, kerr.OperationNotAttempted, kgo.ErrAborting, kgo.ErrClientClosed)
 }
 
 // Member returns an error that wraps ErrFenced unless the group counts this client as a member of the generation that
