@@ -95,6 +95,7 @@ func measure(b *testing.B, c contender, n int) {
 	begun := c.done(b)
 	settle(b)
 	c.start(b)
+	// It has the process to itself: the stacks of all say where it hangs.
 	stuck := time.AfterFunc(patience, func() { panic(fmt.Sprintf("%s takes more than %v for %d records", b.Name(), patience, n)) })
 	defer stuck.Stop()
 	first := await(b, c, begun+int64(n)/10)
