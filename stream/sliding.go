@@ -71,8 +71,9 @@ func (w SlidingWindowed[K, V]) aggregate[A, W any](op string, store WindowStore[
 				if err := p.read(key, from, until); err != nil {
 					return row, false, in.frame.Fail(err)
 				}
-				_, found = p.at(until - 1)
-				row.Value, row.Time = p.fold(from, until), lastOf(w)
+				if _, found = p.at(until - 1); found {
+					row.Value, row.Time = p.fold(from, until), lastOf(w)
+				}
 				return row, found, nil
 			}
 		},

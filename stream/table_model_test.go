@@ -3,6 +3,8 @@ package stream_test
 import (
 	"fmt"
 	"maps"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
 	"github.com/riffle-stream/riffle/stream/streamtest"
+	"github.com/riffle-stream/riffle/stream/window"
 )
 
 // event is an input record of the models. A value of "" is a tombstone.
@@ -38,8 +41,30 @@ type tableModel struct {
 	name   string
 	define func(b *stream.Builder) stream.Table[string, string]
 	rows   func(events []event) map[string]string
+	// times says which times the rows have, if it is not nil.
+	times func(events []event) map[string]int64
 	// stream marks operators over streams: their inputs have no tombstones.
 	stream bool
+}
+
+// lastTimes are the times of the last events of each key of a topic.
+func lastTimes(events []event, topic string) map[string]int64 {
+	times := make(map[string]int64)
+	for _, e := range events {
+		if e.topic == topic {
+			times[e.key] = e.millis
+		}
+	}
+	return times
+}
+
+// latestTimes are the latest times of each key.
+func latestTimes(events []event) map[string]int64 {
+	times := make(map[string]int64)
+	for _, e := range events {
+		times[e.key] = max(times[e.key], e.millis)
+	}
+	return times
 }
 
 // latest is the table of a topic.
@@ -93,6 +118,45 @@ var tableModels = []tableModel{
 		name:   "table",
 		define: func(b *stream.Builder) stream.Table[string, string] { return b.Table(modelLeft) },
 		rows:   func(events []event) map[string]string { return latest(events, "left") },
+		times:  func(events []event) map[string]int64 { return lastTimes(events, "left") },
+	},
+	{
+		name: "table in a store of another name",
+		define: func(b *stream.Builder) stream.Table[string, string] {
+			return b.TableIn(modelLeft, textStore("named"))
+		},
+		rows: func(events []event) map[string]string { return latest(events, "left") },
+	},
+	{
+		name: "stream of a table", // has its new values, not its deletes
+		define: func(b *stream.Builder) stream.Table[string, string] {
+			return b.Table(modelLeft).Stream().Reduce(textStore("all"), func(a, v string) string { return a + v })
+		},
+		rows: func(events []event) map[string]string {
+			events = slices.DeleteFunc(slices.Clone(events), func(e event) bool { return e.value == "" })
+			return folded(events, func(row, _, v string) string { return row + v })
+		},
+	},
+	{
+		name: "changes of a table", // of a row that is not there a delete is none
+		define: func(b *stream.Builder) stream.Table[string, string] {
+			return b.Table(modelLeft).Filter(long).Changes(func(c stream.Change[string]) string { return c.Old.Value + ">" + c.New.Value }).
+				Reduce(textStore("all"), func(a, v string) string { return a + " " + v })
+		},
+		rows: func(events []event) map[string]string {
+			rows, before := make(map[string]string), make(map[string]string)
+			for _, e := range events {
+				v := e.value
+				if !long(v) {
+					v = ""
+				}
+				if old := before[e.key]; old != "" || v != "" {
+					rows[e.key] = strings.TrimPrefix(rows[e.key]+" "+old+">"+v, " ")
+				}
+				before[e.key] = v
+			}
+			return rows
+		},
 	},
 	{
 		name: "filter-map",
@@ -171,6 +235,7 @@ var tableModels = []tableModel{
 		rows: func(events []event) map[string]string {
 			return folded(events, func(row, _, _ string) string { return row + "I" })
 		},
+		times: latestTimes,
 	},
 	{
 		name: "reduce", stream: true,
@@ -180,6 +245,7 @@ var tableModels = []tableModel{
 		rows: func(events []event) map[string]string {
 			return folded(events, func(row, _, v string) string { return row + v })
 		},
+		times: latestTimes,
 	},
 	{
 		name: "aggregate of a map", stream: true, // add changes the row in place: the old one must not change with it
@@ -225,6 +291,13 @@ var tableModels = []tableModel{
 		},
 		rows: func(events []event) map[string]string {
 			return joined(events, func(l, r string) bool { return l != "" && r != "" })
+		},
+		times: func(events []event) map[string]int64 {
+			times, right := lastTimes(events, "left"), lastTimes(events, "right")
+			for k, at := range times {
+				times[k] = max(at, right[k])
+			}
+			return times
 		},
 	},
 	{
@@ -350,7 +423,106 @@ var tableModels = []tableModel{
 		rows: func(events []event) map[string]string {
 			return folded(events, func(row, topic, v string) string { return row + topic[:1] + v })
 		},
+		times: latestTimes,
 	},
+	{
+		name: "unlimited windows", stream: true,
+		define: func(b *stream.Builder) stream.Table[string, string] {
+			ever := state.NewWindowStore("ever", serde.String, serde.String).Retention(state.Forever)
+			return asText(b.From(modelLeft).Window(window.Unlimited()).Reduce(ever, func(a, v string) string { return a + v }).Table)
+		},
+		rows: func(events []event) map[string]string {
+			rows := make(map[string]string)
+			for k, v := range folded(events, func(row, _, v string) string { return row + v }) {
+				rows[fmt.Sprint(window.Key[string]{Key: k, Window: window.Millis(0, math.MaxInt64)})] = v
+			}
+			return rows
+		},
+	},
+	windowsJoined("windows joined", func(s stream.Stream[string, string], name string) stream.Table[window.Key[string], int64] {
+		return s.Window(window.Hopping(4*time.Millisecond, 2*time.Millisecond).Grace(time.Second)).
+			Count(state.NewWindowStore(name, serde.String, serde.Int64)).Table
+	}, func(times []int64, count func(start, end int64)) {
+		for start := int64(0); start < 10; start += 2 {
+			count(start, start+4)
+		}
+	}),
+	windowsJoined("sessions joined", func(s stream.Stream[string, string], name string) stream.Table[window.Key[string], int64] {
+		return s.Sessions(window.Session(2 * time.Millisecond).Grace(time.Second)).
+			Count(state.NewSessionStore(name, serde.String, serde.Int64)).Table
+	}, func(times []int64, count func(start, end int64)) {
+		start := times[0]
+		for i, at := range times {
+			if i == len(times)-1 || times[i+1] > at+2 {
+				count(start, at+1)
+				start = append(times, 0)[i+1] // of the next one, if there is one
+			}
+		}
+	}),
+	windowsJoined("sliding windows joined", func(s stream.Stream[string, string], name string) stream.Table[window.Key[string], int64] {
+		return s.Sliding(window.Sliding(3*time.Millisecond, 5*time.Millisecond).Grace(time.Second)).
+			Count(state.NewWindowStore(name, serde.String, serde.Int64)).Table
+	}, func(times []int64, count func(start, end int64)) {
+		for _, at := range slices.Compact(slices.Clone(times)) {
+			count(at-3+1, at+1)
+			count(at-5+1, at+1)
+		}
+	}),
+}
+
+// asText is a table of windows with its keys as text.
+func asText(t stream.Table[window.Key[string], string]) stream.Table[string, string] {
+	return t.Rekey("as-text", serde.String, serde.String, func(k window.Key[string], _ string) string { return k.String() }).
+		Reduce(textStore("text"), func(_, v string) string { return v }, func(_, _ string) string { return "" }).
+		Filter(func(v string) bool { return v != "" })
+}
+
+// windowsJoined is the model of counts of windows of two streams that are joined, window by window: the rows of one are looked up when the
+// other changes. all is called with the times of the records of one key, in order, and calls count for each window there might be.
+func windowsJoined(name string, counts func(s stream.Stream[string, string], name string) stream.Table[window.Key[string], int64],
+	all func(times []int64, count func(start, end int64)),
+) tableModel {
+	text := func(l, r int64) string { return fmt.Sprintf("%d,%d", l, r) }
+	return tableModel{
+		name: name, stream: true,
+		define: func(b *stream.Builder) stream.Table[string, string] {
+			return asText(counts(b.From(modelLeft), "left-counts").OuterJoin(counts(b.From(modelRight), "right-counts"),
+				func(l, r stream.Optional[int64]) string { return text(l.Value, r.Value) }))
+		},
+		rows: func(events []event) map[string]string {
+			times := make(map[string][]int64) // by topic and key
+			for _, e := range events {
+				id := e.topic + "/" + e.key
+				times[id] = append(times[id], e.millis)
+			}
+			windows := make(map[string]map[string]int64) // by topic, then by window
+			for id, times := range times {
+				slices.Sort(times)
+				topic, key, _ := strings.Cut(id, "/")
+				if windows[topic] == nil {
+					windows[topic] = make(map[string]int64)
+				}
+				all(times, func(start, end int64) {
+					n := int64(0)
+					for _, at := range times {
+						if start <= at && at < end {
+							n++
+						}
+					}
+					if n > 0 {
+						windows[topic][window.Key[string]{Key: key, Window: window.Millis(start, end)}.String()] = n
+					}
+				})
+			}
+			rows := make(map[string]string)
+			for _, side := range windows {
+				for w := range side {
+					rows[w] = text(windows["left"][w], windows["right"][w])
+				}
+			}
+			return rows
+		},
+	}
 }
 
 // Every table operator holds, after each record, what a model makes of all records so far, whatever their times,
@@ -373,7 +545,7 @@ func checkTable(rt *rapid.T, topology *stream.Topology, m tableModel, topics []s
 		values = values[2:]
 	}
 	var events []event
-	got := make(map[string]string)
+	got, times := make(map[string]string), make(map[string]int64)
 	for range rapid.IntRange(1, 40).Draw(rt, "events") {
 		e := event{
 			topic: rapid.SampledFrom(topics).Draw(rt, "topic"), key: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "key"),
@@ -392,7 +564,14 @@ func checkTable(rt *rapid.T, topology *stream.Topology, m tableModel, topics []s
 			if r.Value == nil {
 				delete(got, string(r.Key))
 			} else {
-				got[string(r.Key)] = string(r.Value)
+				got[string(r.Key)], times[string(r.Key)] = string(r.Value), r.Time.UnixMilli()
+			}
+		}
+		if m.times != nil {
+			for k, want := range m.times(events) {
+				if _, there := got[k]; there && times[k] != want {
+					rt.Fatalf("after %v the row of %s is of %d ms, want %d", events, k, times[k], want)
+				}
 			}
 		}
 		if diff := cmp.Diff(m.rows(events), got); diff != "" {
@@ -401,51 +580,116 @@ func checkTable(rt *rapid.T, topology *stream.Topology, m tableModel, topics []s
 	}
 }
 
-// A record is joined with the row that its key has in the table when it is read: the nested loop over what came before. The same
-// holds of a global table, since the driver applies its rows at once.
+// A record is joined with the row that a table has for its key when it is read: the nested loop over what came before. Keys and
+// values of the stream may be null, and the table has tombstones.
 func TestStreamTableModel(t *testing.T) {
 	t.Parallel()
 	topology := build(t, func(b *stream.Builder) {
-		table := b.Table(modelRight).Filter(long)
-		b.From(modelLeft).JoinGlobal(b.GlobalTable(modelRight), func(k, _ string) string { return k },
-			func(l, r string) string { return l + " " + r }).To(others)
-		b.From(modelLeft).Join(table, func(l, r string) string { return l + "," + r }).To(modelOut)
-		b.From(modelLeft).LeftJoin(table, func(l string, r stream.Optional[string]) string { return fmt.Sprint(l, r) }).To(words)
+		left, table := b.From(nullLeft), b.Table(modelForeign).Filter(long)
+		left.Join(table, func(l []byte, r string) string { return string(l) + "," + r }).To(inner)
+		left.LeftJoin(table, func(l []byte, r stream.Optional[string]) string { return fmt.Sprint(string(l), r) }).To(outer)
 	})
+	checkLookups(t, topology, func(rows map[string]string, key, _ []byte) (row string, found bool) {
+		row = rows[string(key)]
+		return row, key != nil && long(row)
+	})
+}
+
+// A record is joined with the row that a global table has for what the key function names: some part of it, or nothing. The
+// driver applies the rows at once.
+func TestGlobalTableModel(t *testing.T) {
+	t.Parallel()
+	named := func(k, v []byte) []byte {
+		switch {
+		case len(v)%3 == 0:
+			return k // which may be null
+		case len(v)%3 == 1:
+			return nil
+		}
+		return []byte{'a' + v[0]%3}
+	}
+	topology := build(t, func(b *stream.Builder) {
+		left, table := b.From(nullLeft), b.GlobalTable(modelForeign)
+		left.JoinGlobal(table, named, func(l []byte, r string) string { return string(l) + "," + r }).To(inner)
+		left.LeftJoinGlobal(table, named, func(l []byte, r stream.Optional[string]) string { return fmt.Sprint(string(l), r) }).To(outer)
+	})
+	checkLookups(t, topology, func(rows map[string]string, key, value []byte) (row string, found bool) {
+		name := named(key, value)
+		row = rows[string(name)]
+		return row, name != nil && row != ""
+	})
+}
+
+var (
+	nullLeft = stream.NewTopic("left", serde.Bytes, serde.Bytes)
+	inner    = stream.NewTopic("inner", serde.Bytes, serde.String)
+	outer    = stream.NewTopic("outer", serde.Bytes, serde.String)
+)
+
+// checkLookups compares joins of a stream with what look makes of the rows that were written so far.
+func checkLookups(t *testing.T, topology *stream.Topology, look func(rows map[string]string, key, value []byte) (row string, found bool)) {
+	keys := rapid.SampledFrom([][]byte{nil, []byte("a"), []byte("b"), []byte("c"), {}})
 	rapid.Check(t, func(rt *rapid.T) {
 		d := streamtest.New(rt, topology)
 		var events []event
 		for i := range rapid.IntRange(1, 40).Draw(rt, "events") {
-			e := event{
-				topic: rapid.SampledFrom([]string{"left", "right"}).Draw(rt, "topic"), key: rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "key"),
-				value: fmt.Sprint(i), millis: rapid.Int64Range(0, 9).Draw(rt, "time"),
-			}
-			value := []byte(e.value)
-			if e.topic == "right" && rapid.Bool().Draw(rt, "delete") {
+			e := event{topic: rapid.SampledFrom([]string{"left", "right"}).Draw(rt, "topic"), value: fmt.Sprint(i), millis: rapid.Int64Range(0, 9).Draw(rt, "time")}
+			key, value := keys.Draw(rt, "key"), []byte(fmt.Sprint(i))
+			if rapid.IntRange(0, 3).Draw(rt, "null") == 0 {
 				e.value, value = "", nil
 			}
-			events = append(events, e)
-			d.PipeBytes(e.topic, []byte(e.key), value, time.UnixMilli(e.millis))
+			e.key = string(key)
+			d.PipeBytes(e.topic, key, value, time.UnixMilli(e.millis))
+			var wantInner, wantOuter []string
+			if e.topic == "left" && value != nil {
+				at := fmt.Sprint("@", e.millis) // whatever the time of the row
+				row, found := look(latest(events, "right"), key, value)
+				o := stream.Optional[string]{}
+				if found {
+					o = stream.Optional[string]{Value: row, Present: true}
+				}
+				wantOuter = append(wantOuter, fmt.Sprint(e.key, "=", e.value, o, at))
+				if found {
+					wantInner = append(wantInner, fmt.Sprint(e.key, "=", e.value, ",", row, at))
+				}
+			}
+			if letters := d.DeadLetters(); len(letters) > 0 && (e.topic != "right" || key != nil) {
+				rt.Fatalf("dead letters of %+v: %v", e, letters)
+			}
+			if e.topic == "right" && key != nil { // a row has a key
+				events = append(events, e)
+			}
+			got := make([][]string, 2)
+			for n, topic := range []stream.Topic[[]byte, string]{inner, outer} {
+				for _, r := range d.Read(topic) {
+					got[n] = append(got[n], fmt.Sprint(string(r.Key), "=", r.Value, "@", r.Time.UnixMilli()))
+				}
+			}
+			if diff := cmp.Diff([][]string{wantInner, wantOuter}, got); diff != "" {
+				rt.Fatalf("results of %+v after %v (-want +got):\n%s", e, events, diff)
+			}
 			if rapid.IntRange(0, 9).Draw(rt, "restart") == 0 {
 				d.Restart()
 			}
-			var wantInner, wantLeft, wantGlobal []string
-			if e.topic == "left" {
-				row := stream.Optional[string]{Value: latest(events, "right")[e.key]}
-				if row.Value != "" {
-					wantGlobal = []string{e.value + " " + row.Value}
-				}
-				if row.Present = long(row.Value); !row.Present {
-					row.Value = ""
-				}
-				wantLeft = []string{fmt.Sprint(e.value, row)}
-				if row.Present {
-					wantInner = []string{e.value + "," + row.Value}
-				}
-			}
-			if diff := cmp.Diff([][]string{wantInner, wantLeft, wantGlobal}, [][]string{d.Values(modelOut), d.Values(words), d.Values(others)}); diff != "" {
-				rt.Fatalf("results of the last of %v (-want +got):\n%s", events, diff)
-			}
 		}
 	})
+}
+
+// A sliding window is there if a record ends it. The row of one that is not is the zero value, also if there are records in its width.
+func TestMissingSlidingWindow(t *testing.T) {
+	t.Parallel()
+	topology := build(t, func(b *stream.Builder) {
+		counts := func(in stream.Topic[string, string], name string) stream.Table[window.Key[string], int64] {
+			return b.From(in).Sliding(window.Sliding(time.Second).Grace(0)).Count(state.NewWindowStore(name, serde.String, serde.Int64)).Table
+		}
+		counts(modelRight, "right-counts").
+			LeftJoin(counts(modelLeft, "left-counts"), func(r int64, l stream.Optional[int64]) string { return fmt.Sprint(r, l) }).
+			Stream().To(stream.NewTopic("out", window.KeySerde(serde.String), serde.String))
+	})
+	d := streamtest.New(t, topology)
+	d.Pipe(modelLeft, "a", "x", time.UnixMilli(1))
+	d.Pipe(modelRight, "a", "x", time.UnixMilli(2))
+	if got := string(d.ReadBytes("out")[0].Value); got != "1 {0 false}" {
+		t.Errorf("the window of the right record is %s, want 1 {0 false}: no left record ends it", got)
+	}
 }
