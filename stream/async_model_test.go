@@ -62,6 +62,7 @@ func TestAsyncIsAsInPlace(t *testing.T) {
 			MaxInFlight: rapid.IntRange(1, 5).Draw(rt, "in flight"), MaxWaiting: rapid.IntRange(1, 9).Draw(rt, "waiting"),
 			Timeout: time.Second, Attempts: 1,
 		}
+		ofRecord := rapid.Bool().Draw(rt, "call with the record") // or with the value alone, which does not tell its key
 		delays := rapid.SliceOfN(rapid.IntRange(0, 20), 1, 20).Draw(rt, "delays")
 		cuts := rapid.SliceOfN(rapid.IntRange(1, 20), 1, 20).Draw(rt, "cuts")
 		restarts := rapid.SliceOfN(rapid.IntRange(0, 6), 1, 20).Draw(rt, "restarts")
@@ -102,7 +103,12 @@ func TestAsyncIsAsInPlace(t *testing.T) {
 				return reply(r.Value)
 			}
 			topology := define(func(s stream.Stream[string, string]) stream.Stream[string, string] {
-				return s.AsyncMapRecord("lines-map-2", call, cfg)
+				if ofRecord {
+					return s.AsyncMapRecord("lines-map-2", call, cfg)
+				}
+				return s.AsyncMap("lines-map-2", func(ctx context.Context, v string) (string, error) {
+					return call(ctx, stream.Record[string, string]{Value: v})
+				}, cfg)
 			})
 			n, m := 0, 0
 			got = runLogs(t, topology, map[string][]client.Record{"lines": records},

@@ -20,29 +20,35 @@ var operators = []string{
 // Every operator has an Example, which is where its documentation says what comes of it.
 func TestEveryOperatorHasAnExample(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	wanted, shown := make(map[string]bool), make(map[string]bool)
-	types := make(map[string]bool)
-	for _, name := range files {
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		test := strings.HasSuffix(name, "_test.go")
+	shown := make(map[string]bool)
+	for _, f := range parsed(t, "*_test.go") {
 		for _, d := range f.Decls {
-			f, ok := d.(*ast.FuncDecl)
-			switch {
-			case !ok:
-			case test && f.Recv == nil:
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
 				if example, ok := strings.CutPrefix(f.Name.Name, "Example"); ok {
 					// A suffix in lower case tells several of one operator apart.
 					parts := strings.SplitN(example, "_", 3)
 					shown[strings.Join(parts[:min(len(parts), 2)], "_")] = true
 				}
-			case !test && f.Recv != nil && f.Name.IsExported():
+			}
+		}
+	}
+	for _, name := range exportedOperators(t) {
+		if !shown[name] {
+			t.Errorf("operator %s has no Example: write func Example%s", name, name)
+		}
+	}
+}
+
+// exportedOperators are the operators by their names, such as Stream_Map.
+func exportedOperators(t *testing.T) []string {
+	t.Helper()
+	wanted, types := make(map[string]bool), make(map[string]bool)
+	for name, f := range parsed(t, "*.go") {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, d := range f.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv != nil && f.Name.IsExported() {
 				if on := receiver(f); slices.Contains(operators, on) {
 					types[on] = true
 					wanted[on+"_"+f.Name.Name] = true
@@ -58,11 +64,23 @@ func TestEveryOperatorHasAnExample(t *testing.T) {
 			t.Errorf("type %s has no exported methods: was it renamed?", name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		if !shown[name] {
-			t.Errorf("operator %s has no Example: write func Example%s", name, name)
+	return slices.Sorted(maps.Keys(wanted))
+}
+
+// parsed are the files of a pattern by their paths.
+func parsed(t *testing.T, pattern string) map[string]*ast.File {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := make(map[string]*ast.File)
+	for _, path := range paths {
+		if files[path], err = parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution); err != nil {
+			t.Fatal(err)
 		}
 	}
+	return files
 }
 
 // receiver is the name of the type that a method belongs to.

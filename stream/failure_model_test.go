@@ -3,12 +3,14 @@ package stream_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/stream"
 	"github.com/riffle-stream/riffle/stream/streamtest"
 )
@@ -72,6 +74,86 @@ func TestAttemptsModel(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			rt.Fatalf("records (-model +driver):\n%s", diff)
+		}
+	})
+}
+
+// The model of handlers: of what does not decode or encode the handler of its topic decides, else that of the topology for the
+// stage, else it is a dead letter. What is neither passes.
+func TestHandlersModel(t *testing.T) {
+	t.Parallel()
+	picky := serde.String
+	picky.Name = "picky"
+	picky.Own = nil
+	picky.Decode = func(b []byte) (string, error) {
+		if strings.Contains(string(b), "unread") {
+			return "", errBad
+		}
+		return serde.String.Decode(b)
+	}
+	picky.Encode = func(dst []byte, v string) ([]byte, error) {
+		if strings.Contains(v, "unwritten") {
+			return dst, errBad
+		}
+		return serde.String.Encode(dst, v)
+	}
+	const none = "no handler"
+	rapid.Check(t, func(rt *rapid.T) {
+		// draw returns a handler, and what it does with a value.
+		draw := func(name string) (stream.React, string) {
+			switch rapid.SampledFrom([]string{none, "dead", "skipped"}).Draw(rt, name) {
+			case "dead":
+				return stream.Always(stream.DeadLetter), "dead"
+			case "skipped":
+				return stream.Always(stream.Skip), "skipped"
+			}
+			return nil, none
+		}
+		from, to := stream.NewTopic("in", serde.String, picky), stream.NewTopic("out", serde.String, picky)
+		ofIn, in := draw("handler of the input")
+		ofOut, out := draw("handler of the output")
+		decoding, onDecoding := draw("decoding")
+		producing, onProducing := draw("producing")
+		if ofIn != nil {
+			from = from.OnError(ofIn)
+		}
+		if ofOut != nil {
+			to = to.OnError(ofOut)
+		}
+		d := streamtest.New(rt, build(t, func(b *stream.Builder) {
+			b.OnError(stream.Errors{Decoding: decoding, Producing: producing})
+			b.From(from).To(to)
+		}))
+		first := func(handlers ...string) string {
+			for _, h := range handlers {
+				if h != none {
+					return h
+				}
+			}
+			return "dead"
+		}
+		for _, v := range rapid.SliceOfN(rapid.SampledFrom([]string{"unread", "unwritten", "unread, unwritten", "fine"}), 1, 10).Draw(rt, "values") {
+			want := v + " passed"
+			switch {
+			case strings.Contains(v, "unread"):
+				want = v + " " + first(in, onDecoding)
+			case strings.Contains(v, "unwritten"):
+				want = v + " " + first(out, onProducing)
+			}
+			d.PipeBytes("in", []byte("k"), []byte(v), noon)
+			var got []string
+			for _, v := range d.Values(to) {
+				got = append(got, v+" passed")
+			}
+			for _, l := range d.Skipped() {
+				got = append(got, string(l.Value)+" skipped")
+			}
+			for _, l := range d.DeadLetters() {
+				got = append(got, string(l.Value)+" dead")
+			}
+			if diff := cmp.Diff([]string{want}, got); diff != "" {
+				rt.Fatalf("in: %s, out: %s, decoding: %s, producing: %s (-want +got):\n%s", in, out, onDecoding, onProducing, diff)
+			}
 		}
 	})
 }

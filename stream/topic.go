@@ -28,7 +28,7 @@ func NewTopic[K, V any](name string, key serde.Serde[K], value serde.Serde[V]) T
 }
 
 // EventTime returns the topic with an event time that is part of the value. A record whose time lies before 1970 is
-// a dead letter.
+// a dead letter; the time of a null value is the record's timestamp.
 func (t Topic[K, V]) EventTime(f func(V) time.Time) Topic[K, V] {
 	t.eventTime = f
 	return t

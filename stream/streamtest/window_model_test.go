@@ -25,13 +25,16 @@ type part struct {
 	value string
 }
 
+// noKey is the key of a part that has none: it counts nowhere, but time goes on with it.
+const noKey = "null"
+
 // drawParts draws records that come late and at equal times.
 func drawParts(t *rapid.T) []part {
 	n := rapid.IntRange(1, 40).Draw(t, "records")
 	parts := make([]part, n)
 	for i := range parts {
 		parts[i] = part{
-			rapid.SampledFrom([]string{"", "a", "b", "ab"}).Draw(t, "key"),
+			rapid.SampledFrom([]string{"", "a", "b", "ab", "a", "b", "ab", noKey}).Draw(t, "key"),
 			rapid.Int64Range(0, 80).Draw(t, "time"),
 			fmt.Sprint(i),
 		}
@@ -47,9 +50,54 @@ type modelWindow struct {
 	sent       bool
 }
 
-func (w *modelWindow) String() string {
-	return fmt.Sprintf("%s[%d,%d) %s", w.key, w.start, w.end, strings.Join(w.values, "+"))
+func (w *modelWindow) span() string { return fmt.Sprintf("%s[%d,%d)", w.key, w.start, w.end) }
+
+// show is what an aggregation makes of the values of a window; of none there is no window.
+func (a aggregation) show(values []string) string {
+	switch {
+	case len(values) == 0:
+		return "none"
+	case a == byCount:
+		return fmt.Sprint(len(values))
+	}
+	return strings.Join(values, "+")
 }
+
+// aggregation is a way to aggregate windows.
+type aggregation string
+
+const (
+	byAggregate aggregation = "aggregate"
+	byReduce    aggregation = "reduce"
+	byCount     aggregation = "count"
+	inPlace     aggregation = "aggregate in place" // the functions change the row before: what is sent of it must not change with it
+)
+
+func drawAggregation(t *rapid.T) aggregation {
+	return rapid.SampledFrom([]aggregation{byAggregate, byReduce, byCount, inPlace}).Draw(t, "aggregation")
+}
+
+// bag is an aggregate that is changed in place.
+type bag struct{ Values []string }
+
+func (b *bag) add(v string) *bag {
+	if b == nil {
+		b = new(bag)
+	}
+	b.Values = append(b.Values, v)
+	return b
+}
+
+func (b *bag) merge(other *bag) *bag {
+	b.Values = append(b.Values, other.Values...)
+	return b
+}
+
+func (b *bag) text() string { return strings.Join(b.Values, "+") }
+
+func itself(v string) string { return v }
+
+func decimalText(n int64) string { return fmt.Sprint(n) }
 
 // TestWindowModel compares hopping windows with a model that keeps every window in a list, and asks of each record all the
 // windows there could be.
@@ -59,7 +107,7 @@ func TestWindowModel(t *testing.T) {
 		size := rapid.Int64Range(1, 30).Draw(t, "size")
 		advance := rapid.Int64Range(1, size).Draw(t, "advance")
 		grace := rapid.Int64Range(0, 20).Draw(t, "grace")
-		parts := drawParts(t)
+		by, parts := drawAggregation(t), drawParts(t)
 
 		var want []string
 		var windows []*modelWindow
@@ -69,13 +117,16 @@ func TestWindowModel(t *testing.T) {
 			for _, w := range windows {
 				if !w.sent && w.end+grace <= until {
 					w.sent = true
-					want = append(want, "closed "+w.String())
+					want = append(want, "closed "+w.span()+" "+by.show(w.values))
 				}
 			}
 		}
 		for _, p := range parts {
 			streamTime = max(streamTime, p.at)
 			closeWindows(streamTime)
+			if p.key == noKey {
+				continue
+			}
 			missed, changed := "", []string(nil)
 			for start := int64(0); start <= p.at; start += advance {
 				if p.at >= start+size {
@@ -90,8 +141,10 @@ func TestWindowModel(t *testing.T) {
 					i = len(windows)
 					windows = append(windows, &modelWindow{key: p.key, start: start, end: start + size})
 				}
-				windows[i].values = append(windows[i].values, p.value)
-				changed = append(changed, "row "+windows[i].String())
+				w := windows[i]
+				old := by.show(w.values)
+				w.values = append(w.values, p.value)
+				changed = append(changed, "row "+w.span()+" "+old+" => "+by.show(w.values))
 			}
 			if missed != "" {
 				want = append(want, "late "+p.value+missed)
@@ -100,41 +153,66 @@ func TestWindowModel(t *testing.T) {
 		}
 		closeWindows(1000)
 
-		store := state.NewWindowStore("w", serde.String, serde.String)
-		got := runWindows(t, parts, func(s stream.Stream[string, string]) joinedWindows {
-			return s.Window(window.Hopping(ms(size), ms(advance)).Grace(ms(grace))).Aggregate(store, join)
-		})
+		windowed := func(s stream.Stream[string, string]) stream.Windowed[string, string] {
+			return s.Window(window.Hopping(ms(size), ms(advance)).Grace(ms(grace)))
+		}
+		var got []string
+		switch by {
+		case byAggregate:
+			got = runWindows(t, parts, itself, func(s stream.Stream[string, string]) windowsOf[string] {
+				return windowed(s).Aggregate(textWindows, join)
+			})
+		case byReduce:
+			got = runWindows(t, parts, itself, func(s stream.Stream[string, string]) windowsOf[string] { return windowed(s).Reduce(textWindows, join) })
+		case byCount:
+			got = runWindows(t, parts, decimalText, func(s stream.Stream[string, string]) windowsOf[int64] { return windowed(s).Count(countWindows) })
+		case inPlace:
+			got = runWindows(t, parts, (*bag).text, func(s stream.Stream[string, string]) windowsOf[*bag] {
+				return windowed(s).Aggregate(bagWindows, (*bag).add)
+			})
+		}
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Fatalf("outputs (-model +stream):\n%s", diff)
 		}
 	})
 }
 
+// Stores of the models.
+var (
+	textWindows   = state.NewWindowStore("w", serde.String, serde.String)
+	countWindows  = state.NewWindowStore("w", serde.String, serde.Int64)
+	bagWindows    = state.NewWindowStore("w", serde.String, serde.JSON[*bag]())
+	textSessions  = state.NewSessionStore("s", serde.String, serde.String)
+	countSessions = state.NewSessionStore("s", serde.String, serde.Int64)
+	bagSessions   = state.NewSessionStore("s", serde.String, serde.JSON[*bag]())
+)
+
+// windowsOf is a table of windows of a stream of text.
+type windowsOf[A any] = stream.WindowTable[string, string, A, window.Key[string]]
+
 // runWindows runs a windowed step on records, with restarts, and returns its outputs as text, in the order in which they came.
-func runWindows(t *rapid.T, parts []part, define func(stream.Stream[string, string]) joinedWindows) []string {
+func runWindows[A any](t *rapid.T, parts []part, show func(A) string, define func(stream.Stream[string, string]) windowsOf[A]) []string {
 	out := stream.NewTopic("out", serde.String, serde.String)
+	lateOut := stream.NewTopic("late", serde.String, serde.String)
 	in := stream.NewTopic("in", serde.String, serde.String)
 	b := stream.NewBuilder("app")
 	table := define(b.From(in))
-	describe := func(what string) func(k window.Key[string], v string) string {
-		return func(k window.Key[string], v string) string {
-			return fmt.Sprintf("%s %s%s %s", what, k.Key, spans(k.Window), v)
-		}
-	}
 	text := func(s stream.Stream[window.Key[string], string], what string) stream.Stream[string, string] {
-		line := describe(what)
-		return s.MapRecord(func(r stream.Record[window.Key[string], string]) string { return line(r.Key, r.Value) }).
-			Rekey(what, serde.String, serde.String, func(window.Key[string], string) string { return "" })
+		return s.MapRecord(func(r stream.Record[window.Key[string], string]) string {
+			return fmt.Sprintf("%s %s%s %s", what, r.Key.Key, spans(r.Key.Window), r.Value)
+		}).Rekey(what, serde.String, serde.String, func(window.Key[string], string) string { return "" })
 	}
-	lateText := table.LateWith(func(v string, missed []window.Window) string { return "late " + v + " " + spans(missed...) })
-	rows := table.Changes(func(c stream.Change[string]) string {
-		if !c.New.Present {
+	shown := func(v stream.Optional[A]) string {
+		if !v.Present {
 			return "none"
 		}
-		return c.New.Value
-	})
-	text(table.OnClose(), "closed").To(out)
+		return show(v.Value)
+	}
+	lateText := table.LateWith(func(v string, missed []window.Window) string { return "late " + v + " " + spans(missed...) })
+	rows := table.Changes(func(c stream.Change[A]) string { return shown(c.Old) + " => " + shown(c.New) })
+	text(table.OnClose().Map(show), "closed").To(out)
 	lateText.To(out)
+	table.Late().To(lateOut)
 	text(rows, "row").To(out)
 	topology, err := b.Build()
 	if err != nil {
@@ -142,13 +220,30 @@ func runWindows(t *rapid.T, parts []part, define func(stream.Stream[string, stri
 	}
 	d := streamtest.New(t, topology)
 	for _, p := range parts {
+		if p.key == noKey {
+			d.PipeBytes("in", nil, []byte(p.value), time.UnixMilli(p.at))
+			if n := len(d.DeadLetters()); n != 1 {
+				t.Fatalf("%d dead letters of a record without a key, want 1", n)
+			}
+			continue
+		}
 		d.Pipe(in, p.key, p.value, time.UnixMilli(p.at))
 		if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
 			d.Restart()
 		}
 	}
 	d.Advance(time.UnixMilli(1000))
-	return d.Values(out)
+	got := d.Values(out)
+	var late []string
+	for _, line := range got {
+		if fields := strings.Fields(line); fields[0] == "late" {
+			late = append(late, fields[1])
+		}
+	}
+	if diff := gocmp.Diff(late, d.Values(lateOut)); diff != "" {
+		t.Fatalf("Late (-LateWith +Late):\n%s", diff)
+	}
+	return got
 }
 
 // TestSessionModel compares sessions with a model that keeps the records of every session in a list, and looks for gaps in
@@ -158,7 +253,7 @@ func TestSessionModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		gap := rapid.Int64Range(1, 15).Draw(t, "gap")
 		grace := rapid.Int64Range(0, 15).Draw(t, "grace")
-		parts := drawParts(t)
+		by, parts := drawAggregation(t), drawParts(t)
 
 		var want []string
 		var sessions []*modelWindow
@@ -170,13 +265,16 @@ func TestSessionModel(t *testing.T) {
 			for _, s := range sessions {
 				if !s.sent && s.end+gap+grace <= until {
 					s.sent = true
-					want = append(want, "closed "+s.String())
+					want = append(want, "closed "+s.span()+" "+by.show(s.values))
 				}
 			}
 		}
 		for _, p := range parts {
 			streamTime = max(streamTime, p.at)
 			closeSessions(streamTime)
+			if p.key == noKey {
+				continue
+			}
 			merged := &modelWindow{key: p.key, start: p.at, end: p.at + 1}
 			var joined []*modelWindow
 			for _, s := range sessions { // in the order of time
@@ -191,22 +289,39 @@ func TestSessionModel(t *testing.T) {
 				continue
 			}
 			merged.values = append(merged.values, p.value)
+			old := "none"
 			for _, s := range joined {
-				if s.start != merged.start || s.end != merged.end {
-					want = append(want, fmt.Sprintf("row %s[%d,%d) none", s.key, s.start, s.end))
+				if s.start == merged.start && s.end == merged.end {
+					old = by.show(s.values)
+				} else {
+					want = append(want, "row "+s.span()+" "+by.show(s.values)+" => none")
 				}
 			}
 			sessions = slices.DeleteFunc(sessions, func(s *modelWindow) bool { return slices.Contains(joined, s) })
 			sessions = append(sessions, merged)
-			want = append(want, "row "+merged.String())
+			want = append(want, "row "+merged.span()+" "+old+" => "+by.show(merged.values))
 			closeSessions(-1) // sorts them
 		}
 		closeSessions(1000)
 
-		store := state.NewSessionStore("s", serde.String, serde.String)
-		got := runWindows(t, parts, func(s stream.Stream[string, string]) joinedWindows {
-			return s.Sessions(window.Session(ms(gap)).Grace(ms(grace))).Aggregate(store, join, join)
-		})
+		windowed := func(s stream.Stream[string, string]) stream.SessionWindowed[string, string] {
+			return s.Sessions(window.Session(ms(gap)).Grace(ms(grace)))
+		}
+		var got []string
+		switch by {
+		case byAggregate:
+			got = runWindows(t, parts, itself, func(s stream.Stream[string, string]) windowsOf[string] {
+				return windowed(s).Aggregate(textSessions, join, join)
+			})
+		case byReduce:
+			got = runWindows(t, parts, itself, func(s stream.Stream[string, string]) windowsOf[string] { return windowed(s).Reduce(textSessions, join) })
+		case byCount:
+			got = runWindows(t, parts, decimalText, func(s stream.Stream[string, string]) windowsOf[int64] { return windowed(s).Count(countSessions) })
+		case inPlace:
+			got = runWindows(t, parts, (*bag).text, func(s stream.Stream[string, string]) windowsOf[*bag] {
+				return windowed(s).Aggregate(bagSessions, (*bag).add, (*bag).merge)
+			})
+		}
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Fatalf("outputs (-model +stream):\n%s", diff)
 		}
@@ -220,7 +335,7 @@ func TestSlidingModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		widths := rapid.SliceOfNDistinct(rapid.Int64Range(1, 40), 1, 3, rapid.ID).Draw(t, "widths")
 		grace := rapid.Int64Range(0, 20).Draw(t, "grace")
-		parts := drawParts(t)
+		by, parts := drawAggregation(t), drawParts(t)
 
 		var want []string
 		var taken []part // in time
@@ -232,8 +347,9 @@ func TestSlidingModel(t *testing.T) {
 					values = append(values, p.value)
 				}
 			}
-			return fmt.Sprintf("%s[%d,%d) %s", key, end-width+1, end+1, strings.Join(values, "+"))
+			return by.show(values)
 		}
+		span := func(key string, end, width int64) string { return fmt.Sprintf("%s[%d,%d) ", key, end-width+1, end+1) }
 		ends := func() []part { // one for each key and time
 			slices.SortStableFunc(taken, func(a, b part) int { return cmp.Compare(a.at, b.at) })
 			all := slices.Clone(taken)
@@ -244,7 +360,7 @@ func TestSlidingModel(t *testing.T) {
 			for _, e := range ends() {
 				if e.at > sent && e.at+1+grace <= until {
 					for _, width := range widths {
-						want = append(want, "closed "+inWindow(e.key, e.at, width))
+						want = append(want, "closed "+span(e.key, e.at, width)+inWindow(e.key, e.at, width))
 					}
 				}
 			}
@@ -253,6 +369,9 @@ func TestSlidingModel(t *testing.T) {
 		for _, p := range parts {
 			streamTime = max(streamTime, p.at)
 			closeWindows(streamTime)
+			if p.key == noKey {
+				continue
+			}
 			if p.at+1+grace <= streamTime {
 				missed := make([]window.Window, len(widths))
 				for i, width := range widths {
@@ -262,11 +381,18 @@ func TestSlidingModel(t *testing.T) {
 				want = append(want, "late "+p.value+" "+spans(missed...))
 				continue
 			}
+			old := make(map[string]string) // of the windows that are there
+			for _, e := range ends() {
+				for _, width := range widths {
+					old[span(e.key, e.at, width)] = inWindow(e.key, e.at, width)
+				}
+			}
 			taken = append(taken, p)
 			for _, e := range ends() {
 				for _, width := range widths {
 					if e.key == p.key && e.at-width < p.at && p.at <= e.at {
-						want = append(want, "row "+inWindow(e.key, e.at, width))
+						at := span(e.key, e.at, width)
+						want = append(want, "row "+at+cmp.Or(old[at], "none")+" => "+inWindow(e.key, e.at, width))
 					}
 				}
 			}
@@ -277,10 +403,24 @@ func TestSlidingModel(t *testing.T) {
 		for i, width := range widths {
 			sliding[i] = ms(width)
 		}
-		store := state.NewWindowStore("w", serde.String, serde.String)
-		got := runWindows(t, parts, func(s stream.Stream[string, string]) joinedWindows {
-			return s.Sliding(window.Sliding(sliding...).Grace(ms(grace))).Aggregate(store, join, join)
-		})
+		windowed := func(s stream.Stream[string, string]) stream.SlidingWindowed[string, string] {
+			return s.Sliding(window.Sliding(sliding...).Grace(ms(grace)))
+		}
+		var got []string
+		switch by {
+		case byAggregate:
+			got = runWindows(t, parts, itself, func(s stream.Stream[string, string]) windowsOf[string] {
+				return windowed(s).Aggregate(textWindows, join, join)
+			})
+		case byReduce:
+			got = runWindows(t, parts, itself, func(s stream.Stream[string, string]) windowsOf[string] { return windowed(s).Reduce(textWindows, join) })
+		case byCount:
+			got = runWindows(t, parts, decimalText, func(s stream.Stream[string, string]) windowsOf[int64] { return windowed(s).Count(countWindows) })
+		case inPlace:
+			got = runWindows(t, parts, (*bag).text, func(s stream.Stream[string, string]) windowsOf[*bag] {
+				return windowed(s).Aggregate(bagWindows, (*bag).add, (*bag).merge)
+			})
+		}
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Fatalf("outputs (-model +stream):\n%s", diff)
 		}

@@ -135,9 +135,7 @@ func (w *windowScript) define(s stream.Stream[string, string], kind string, args
 	}
 }
 
-type joinedWindows = stream.WindowTable[string, string, string, window.Key[string]]
-
-func (w *windowScript) outputs(t joinedWindows, store state.WindowStore[string, string]) {
+func (w *windowScript) outputs(t windowsOf[string], store state.WindowStore[string, string]) {
 	t.Changes(func(c stream.Change[string]) string {
 		return fmt.Sprintf("%s => %s", orNone(c.Old), orNone(c.New))
 	}).To(updates)
