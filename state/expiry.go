@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -39,8 +40,9 @@ const (
 // state makes the next Put look.
 type sweepState struct {
 	known   bool
-	lowest  int64 // no index entry has a look time below it
-	swept   int64 // stream time of the last sweep
+	lowest  int64  // no index entry has a look time below it
+	next    []byte // no index key of that time lies below it; empty if nothing is known of that
+	swept   int64  // stream time of the last sweep
 	backlog bool
 	puts    int // since the last sweep
 }
@@ -177,25 +179,43 @@ func (sw *sweepState) begin(now, ttl int64) (due int64, ok bool) {
 		return due, false
 	}
 	if !sw.known {
-		sw.lowest = math.MinInt64
+		sw.startFrom(math.MinInt64)
 	}
 	return due, true
 }
 
-// end notes that looked entries below due were looked at, and lowest set to the time of the next one if there are more
+// first is the index key to go on from. What was removed leaves tombstones behind, and an iterator passes every one of them: a
+// sweep begins behind those of the sweeps before it, also where very many entries have the same time, as windows do.
+func (sw *sweepState) first() []byte {
+	if len(sw.next) > 0 {
+		return bytes.Clone(sw.next)
+	}
+	return appendIndexKey(nil, sw.lowest, nil)
+}
+
+func (sw *sweepState) startFrom(lowest int64) { sw.lowest, sw.next = lowest, sw.next[:0] }
+
+// left notes that indexKey is the first that a sweep has left.
+func (sw *sweepState) left(indexKey []byte) (err error) {
+	sw.lowest, _, err = parseIndexKey(indexKey)
+	sw.next = append(sw.next[:0], indexKey...)
+	return err
+}
+
+// end notes that looked entries below due were looked at, and the first one that was left if there are more
 // than sweepStep.
 func (sw *sweepState) end(now, due int64, looked int) {
 	sw.puts = 0
 	sw.known, sw.swept, sw.backlog = true, now, looked > sweepStep
 	if !sw.backlog {
-		sw.lowest = due
+		sw.startFrom(due)
 	}
 }
 
 // added notes a new index entry.
 func (sw *sweepState) added(at int64) {
-	if sw.known {
-		sw.lowest = min(sw.lowest, at)
+	if sw.known && at <= sw.lowest {
+		sw.startFrom(at)
 	}
 }
 
@@ -203,16 +223,12 @@ func (sw *sweepState) added(at int64) {
 // than sweepStep if some are left. It is a function of its own because the loop makes
 // the handle escape.
 func (s KeyValue[K, V]) lookUpTo(sc *Scratch, due int64) (looked int, err error) {
-	// What was removed leaves tombstones behind, and an iterator passes every one of them.
-	from := appendIndexKey(nil, sc.sweep.lowest, nil)
-	to := appendIndexKey(nil, due, nil)
-	for kv, err := range s.store.Range(from, to) {
+	for kv, err := range s.store.Range(sc.sweep.first(), appendIndexKey(nil, due, nil)) {
 		if err != nil {
 			return looked, err
 		}
 		if looked++; looked > sweepStep {
-			sc.sweep.lowest, _, err = parseIndexKey(kv.Key)
-			return looked, err
+			return looked, sc.sweep.left(kv.Key)
 		}
 		if err := s.look(sc, kv.Key, due); err != nil {
 			return looked, err

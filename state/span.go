@@ -274,14 +274,12 @@ func (s span[K, V]) sweep(sc *Scratch) error {
 
 // remove removes entries whose times lie below due, and returns how many it saw: more than sweepStep if some are left.
 func (s span[K, V]) remove(sc *Scratch, due int64) (looked int, err error) {
-	from, to := appendIndexKey(nil, sc.sweep.lowest, nil), appendIndexKey(nil, due, nil)
-	for kv, err := range s.store.Range(from, to) {
+	for kv, err := range s.store.Range(sc.sweep.first(), appendIndexKey(nil, due, nil)) {
 		if err != nil {
 			return looked, err
 		}
 		if looked++; looked > sweepStep {
-			sc.sweep.lowest, _, err = parseIndexKey(kv.Key)
-			return looked, err
+			return looked, sc.sweep.left(kv.Key)
 		}
 		sc.other = append(sc.other[:0], kv.Key...)
 		sc.key = s.def.spec.AppendWindowEntry(sc.key[:0], sc.other)

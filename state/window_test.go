@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"testing"
 	"time"
@@ -297,4 +298,56 @@ func ExampleWindowStore() {
 	// Output:
 	// home 00:01:00 10 <nil>
 	// home 00:02:00 20 <nil>
+}
+
+// rangesFrom is a context whose stores note where ranges begin.
+type rangesFrom struct {
+	*fakeContext
+	begins []string
+}
+
+func (c *rangesFrom) Store(name string) state.Store {
+	return &rangeNotes{c.fakeContext.Store(name), c}
+}
+
+type rangeNotes struct {
+	state.Store
+	c *rangesFrom
+}
+
+func (s *rangeNotes) Scratch() *state.Scratch { return s.Store.(state.Scratcher).Scratch() }
+
+func (s *rangeNotes) Range(from, to []byte) iter.Seq2[state.KV, error] {
+	s.c.begins = append(s.c.begins, string(from))
+	return s.Store.Range(from, to)
+}
+
+// TestSweepsDoNotLookTwice: all entries of a window have one time. A sweep that began at that time would pass the tombstones of all
+// sweeps before it.
+func TestSweepsDoNotLookTwice(t *testing.T) {
+	t.Parallel()
+	const entries = 1000
+	m := &windowModel{store: state.NewWindowStore("w", serde.String, serde.Int64).Retention(10 * time.Millisecond)}
+	task, err := state.NewMemory().OpenTask(state.TaskID{}, []state.Spec{m.store.Spec()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &rangesFrom{fakeContext: &fakeContext{task: task, stream: time.UnixMilli(0)}}
+	for _, start := range []int64{0, 100} { // the second window's records find the first one's over
+		c.begins = nil
+		c.at(start)
+		for i := range entries {
+			if err := m.store.In(c).Put(fmt.Sprint(i), time.UnixMilli(start), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(c.begins) < entries/64 {
+		t.Fatalf("%d sweeps for %d entries", len(c.begins), entries)
+	}
+	for i := range c.begins[1:] {
+		if c.begins[i] >= c.begins[i+1] {
+			t.Errorf("sweep %d begins at %q, the one before it at %q", i+1, c.begins[i+1], c.begins[i])
+		}
+	}
 }
