@@ -70,7 +70,13 @@ const patience = time.Minute
 // await waits until n records are done, and returns how many are.
 func await(b *testing.B, c contender, n int64) int64 {
 	b.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
+	return awaitEvery(b, c, n, 5*time.Millisecond)
+}
+
+// awaitEvery is await that looks at intervals.
+func awaitEvery(b *testing.B, c contender, n int64, interval time.Duration) int64 {
+	b.Helper()
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for last, since := int64(-1), time.Now(); ; <-tick.C {
 		done := c.done(b)

@@ -112,7 +112,11 @@ func (l *kgoLoop) interval(ctx context.Context, poll func(context.Context, int) 
 
 // process takes the records of a poll. What comes of them is of their time.
 func (l *kgoLoop) process(fetches kgo.Fetches, produce producing) {
-	produced := func(_ *kgo.Record, err error) { l.fail(err) }
+	produced := func(_ *kgo.Record, err error) {
+		if !errors.Is(err, kgo.ErrClientClosed) { // the loop closes it, at stop
+			l.fail(err)
+		}
+	}
 	var r *kgo.Record
 	emit := func(key, value []byte) {
 		produce(&kgo.Record{Key: key, Value: value, Timestamp: r.Timestamp}, produced)

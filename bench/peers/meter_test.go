@@ -49,6 +49,7 @@ func report(b *testing.B, from, to reading, n int64) {
 }
 
 var (
+	rss        = regexp.MustCompile(`VmRSS:\s*(\d+) kB`)
 	peakRSS    = regexp.MustCompile(`VmHWM:\s*(\d+) kB`)
 	writeBytes = regexp.MustCompile(`(?m)^write_bytes: (\d+)`)
 )

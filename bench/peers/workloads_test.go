@@ -70,7 +70,7 @@ func workloads() []workload {
 	zipf.partitions = []int{1, 6}
 	many := count
 	many.partitions = []int{6}
-	many.detail, many.input.keys, many.preload, many.records, many.engines = "/keys=5M/dist=uniform", 5*million, 5*million, 160_000, mapEngines
+	many.detail, many.input.keys, many.preload, many.records, many.engines = "/keys=5M/dist=uniform", 5*million, 5*million, 800_000, mapEngines
 	tumbling := workload{
 		name: "tumbling", detail: "/keys=10k/window=1m", topics: 1, partitions: []int{6}, records: 1_000_000,
 		input:    input{keys: 10_000, stepMillis: 1},
@@ -89,7 +89,7 @@ func workloads() []workload {
 	}
 	// At 8 ms from one record to the next, 9.7 million ids are younger than 24 hours.
 	dedup := workload{
-		name: "dedup", detail: "/ids=10M/ttl=24h", topics: 1, partitions: []int{6}, records: 200_000, preload: 10*million + million/2,
+		name: "dedup", detail: "/ids=10M/ttl=24h", topics: 1, partitions: []int{6}, records: 1_000_000, preload: 10*million + million/2,
 		input:    input{keys: 100_000, stepMillis: 8, duplicates: 10},
 		topology: dedupByID, plain: plainDedup, engines: append(mapEngines, "kgo-badger"),
 	}
