@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -125,6 +126,47 @@ var scripted = map[string]func(b *stream.Builder){
 			return v
 		}, func(l []byte, r stream.Optional[string]) string { return left(string(l), r) }).To(outBytes)
 	},
+	"global-by-key": func(b *stream.Builder) {
+		b.From(nullableLeft).JoinGlobal(b.GlobalTable(nullableRight), func(k, _ []byte) []byte { return k },
+			func(l []byte, r string) string { return inner(string(l), r) }).To(outBytes)
+	},
+	"global-by-key-left": func(b *stream.Builder) {
+		b.From(nullableLeft).LeftJoinGlobal(b.GlobalTable(nullableRight), func(k, _ []byte) []byte { return k },
+			func(l []byte, r stream.Optional[string]) string { return left(string(l), r) }).To(outBytes)
+	},
+	// Those of the documentation have windows of 15 and a grace of 5.
+	"stream-stream-15": func(b *stream.Builder) {
+		lates(b.From(nullableLeft).JoinStream(b.From(nullableRight2), within15, joinStore,
+			func(l, r []byte) string { return inner(string(l), string(r)) }))
+	},
+	"stream-stream-left-15": func(b *stream.Builder) {
+		lates(b.From(nullableLeft).LeftJoinStream(b.From(nullableRight2), within15, joinStore,
+			func(l []byte, r stream.Optional[[]byte]) string { return inner(string(l), bytesText(r)) }))
+	},
+	"stream-stream-outer-15": func(b *stream.Builder) {
+		lates(b.From(nullableLeft).OuterJoinStream(b.From(nullableRight2), within15, joinStore,
+			func(l, r stream.Optional[[]byte]) string { return inner(bytesText(l), bytesText(r)) }))
+	},
+	"regions": func(b *stream.Builder) { // of users, in which their names' lengths are summed up
+		regions := b.Table(leftTopic).MapRow(func(user, region string) string { return fmt.Sprintf("%s:%d", region, len(user)) })
+		decimal(regions.Rekey("by-region", serde.String, serde.String, shop).
+			Aggregate(countTable("sum"), func(n int64, v string) int64 { return n + number(v) },
+				func(n int64, v string) int64 { return n - number(v) })).
+			To(outTopic)
+	},
+	"members": func(b *stream.Builder) { // of which the last one takes the row with him
+		b.Table(leftTopic).Rekey("by-shop", serde.String, serde.String, shop).
+			Aggregate(state.NewTableStore("members", serde.String, serde.JSON[[]string]()),
+				func(all []string, v string) []string { return append(all, v) },
+				func(all []string, v string) []string {
+					all = slices.DeleteFunc(all, func(have string) bool { return have == v })
+					if len(all) == 0 {
+						return nil
+					}
+					return all
+				}).
+			Map(func(all []string) string { return strings.Join(all, "+") }).To(outTopic)
+	},
 	"stream-stream": func(b *stream.Builder) {
 		lates(b.From(nullableLeft).JoinStream(b.From(nullableRight2), window.Within(100*time.Millisecond).Grace(20*time.Millisecond), joinStore,
 			func(l, r []byte) string { return inner(string(l), string(r)) }))
@@ -194,6 +236,8 @@ var scripted = map[string]func(b *stream.Builder){
 			To(outTopic)
 	},
 }
+
+var within15 = window.Within(15 * time.Millisecond).Grace(5 * time.Millisecond)
 
 var suppressStore = state.NewSuppressStore("held-back", serde.String, serde.String)
 
