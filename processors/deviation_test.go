@@ -65,12 +65,14 @@ func TestDeviationModel(t *testing.T) {
 		d := newDeviation(t, cfg, func(d processors.Deviation[string]) string {
 			return fmt.Sprint(d.Mean, d.StdDev, d.Weight, d.Score)
 		})
-		var history []amount
-		streamTime, last := int64(0), int64(0)
+		histories, lasts := make(map[string][]amount), make(map[string]int64)
+		streamTime := int64(0)
 		for i := range rapid.IntRange(1, 60).Draw(t, "records") {
 			now := rapid.Int64Range(max(0, streamTime-10), streamTime+6).Draw(t, "time")
 			x := float64(rapid.IntRange(-20, 1000).Draw(t, "amount"))
-			if streamTime = max(streamTime, now); i > 0 && streamTime >= last+forget {
+			key := rapid.SampledFrom([]string{"", "k"}).Draw(t, "key")
+			history, last := histories[key], lasts[key]
+			if streamTime = max(streamTime, now); streamTime >= last+forget {
 				history = nil
 			}
 			youngest := now
@@ -95,12 +97,12 @@ func TestDeviationModel(t *testing.T) {
 					score = (x - mean) / deviation
 				}
 			}
-			history, last = append(history, amount{now, x}), now
+			histories[key], lasts[key] = append(history, amount{now, x}), now
 			if streamTime >= now+forget {
-				history = nil
+				histories[key] = nil
 			}
 
-			d.Pipe(in, "k", fmt.Sprint(x), second(now))
+			d.Pipe(in, key, fmt.Sprint(x), second(now))
 			var got [4]float64
 			text := d.Values(deviations)[0]
 			if _, err := fmt.Sscan(text, &got[0], &got[1], &got[2], &got[3]); err != nil {

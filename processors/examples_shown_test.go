@@ -10,24 +10,53 @@ import (
 	"testing"
 )
 
-// Every processor has an Example.
-func TestEveryProcessorHasAnExample(t *testing.T) {
+// models says which test compares a processor with a model that is too simple to be wrong, on random input: several keys, records that
+// come late, out of order and at equal times, and restarts in between.
+var models = map[string]string{
+	"Dedup":            "TestDedupModel",
+	"DedupLast":        "TestDedupLastModel",
+	"Delay":            "TestDelayModel",
+	"Deviate":          "TestDeviationModel",
+	"FirstSeen":        "TestFirstSeenModel",
+	"ImpossibleTravel": "TestTravelModel",
+	"MarkDuplicates":   "TestDedupModel",
+	"RateLimit":        "TestRateLimitModel",
+	"Sequence":         "TestSequenceModel",
+	"Sessionize":       "TestSessionModel",
+	"Sliding":          "TestSlidingModel",
+	"TopK":             "TestTopKModel",
+	"Velocity":         "TestVelocityModel",
+}
+
+// Every processor has an Example, and a model that it is compared with: in a test that models names, whose file uses it.
+func TestEveryProcessorHasAnExampleAndAModel(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var wanted, shown []string
+	used := make(map[string]map[string]bool) // by test, what its file takes from other packages
 	for _, name := range files {
 		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
+		selected := make(map[string]bool)
+		ast.Inspect(f, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				if x, ok := s.X.(*ast.Ident); ok {
+					selected[x.Name+"."+s.Sel.Name] = true
+				}
+			}
+			return true
+		})
 		for _, d := range f.Decls {
 			f, ok := d.(*ast.FuncDecl)
 			switch {
 			case !ok || f.Recv != nil:
 			case strings.HasSuffix(name, "_test.go"):
+				used[f.Name.Name] = selected
 				if example, ok := strings.CutPrefix(f.Name.Name, "Example"); ok {
 					shown = append(shown, strings.SplitN(example, "_", 2)[0])
 				}
@@ -42,6 +71,17 @@ func TestEveryProcessorHasAnExample(t *testing.T) {
 	for _, name := range wanted {
 		if !slices.Contains(shown, name) {
 			t.Errorf("processor %s has no Example: write func Example%s", name, name)
+		}
+		switch selected := used[models[name]]; {
+		case models[name] == "":
+			t.Errorf("processor %s has no model: write a test that compares it with one on random input, and name it in models", name)
+		case !selected["rapid.Check"] || !selected["processors."+name]:
+			t.Errorf("processor %s: the file of %s draws no input, or does not use it", name, models[name])
+		}
+	}
+	for name := range models {
+		if !slices.Contains(wanted, name) {
+			t.Errorf("models names %s, which is no processor", name)
 		}
 	}
 }

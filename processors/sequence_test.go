@@ -83,11 +83,13 @@ func TestSequenceModel(t *testing.T) {
 				flat = append(flat, s.Match)
 			}
 		}
-		var all []event
+		events := make(map[string][]event) // by key
 		streamTime := int64(0)
 		letters := strings.Split(strings.Join(steps, "")+"x", "")
 		for n := range rapid.Int64Range(1, 40).Draw(t, "records") {
 			now := rapid.Int64Range(max(0, streamTime-5), streamTime+3).Draw(t, "time")
+			key := rapid.SampledFrom([]string{"", "k"}).Draw(t, "key")
+			all := events[key]
 			e := event{rapid.SampledFrom(letters).Draw(t, "value"), now, n}
 			streamTime = max(streamTime, now)
 			var want []processors.Matched[string]
@@ -132,7 +134,8 @@ func TestSequenceModel(t *testing.T) {
 					all = append(append(append([]event(nil), before...), e), after...)
 				}
 			}
-			d.Pipe(in, "k", e.value, second(now))
+			events[key] = all
+			d.Pipe(in, key, e.value, second(now))
 			if diff := cmp.Diff(want, d.Values(matches)); diff != "" {
 				t.Fatalf("record %+v of stream time %d (-want +got):\n%s", e, streamTime, diff)
 			}

@@ -51,31 +51,38 @@ func TestTopKModel(t *testing.T) {
 		k := rapid.IntRange(1, 4).Draw(t, "k")
 		capacity := rapid.IntRange(k, 8).Draw(t, "capacity")
 		d := newTopK(t, processors.TopKConfig{K: k, Capacity: capacity})
-		counts := make(map[string]int64)
-		var before, last []processors.Ranked
-		exact := true
+		type model struct {
+			counts       map[string]int64
+			before, last []processors.Ranked
+			records      int64
+			exact        bool
+		}
+		models := map[string]*model{"": {counts: make(map[string]int64), exact: true}, "k": {counts: make(map[string]int64), exact: true}}
 		for n := range rapid.Int64Range(1, 100).Draw(t, "records") {
+			key := rapid.SampledFrom([]string{"", "k"}).Draw(t, "key")
+			m := models[key]
 			item := string(rune('a' + rapid.IntRange(0, 9).Draw(t, "item")))
-			counts[item]++
-			exact = exact && len(counts) <= capacity
-			want := top(counts, k)
-			d.Pipe(in, "k", item, second(rapid.Int64Range(0, 100).Draw(t, "time")))
+			m.counts[item]++
+			m.records++
+			m.exact = m.exact && len(m.counts) <= capacity
+			want := top(m.counts, k)
+			d.Pipe(in, key, item, second(rapid.Int64Range(0, 100).Draw(t, "time")))
 			got := d.Values(rankings)
 			if len(got) > 0 {
-				last = got[len(got)-1]
+				m.last = got[len(got)-1]
 			}
 			switch {
-			case exact && (len(got) > 0) != !slices.Equal(before, want):
-				t.Fatalf("record %d, %q: %v after %v, but %d rankings came", n, item, want, before, len(got))
-			case exact && !slices.Equal(last, want):
-				t.Fatalf("record %d, %q (-want +got):\n%s", n, item, gocmp.Diff(want, last))
+			case m.exact && (len(got) > 0) != !slices.Equal(m.before, want):
+				t.Fatalf("record %d, %q: %v after %v, but %d rankings came", n, item, want, m.before, len(got))
+			case m.exact && !slices.Equal(m.last, want):
+				t.Fatalf("record %d, %q (-want +got):\n%s", n, item, gocmp.Diff(want, m.last))
 			}
-			before = want
-			most := (n + 1) / int64(capacity)
-			for _, r := range last {
+			m.before = want
+			most := m.records / int64(capacity)
+			for _, r := range m.last {
 				// The ranking may be older than this record, so only its upper bound is checked against the item itself.
-				if r.Error > most || r.Count-r.Error > counts[r.Item] || len(got) > 0 && r.Count < counts[r.Item] {
-					t.Fatalf("record %d: %+v, counted %d times; no error may exceed %d", n, r, counts[r.Item], most)
+				if r.Error > most || r.Count-r.Error > m.counts[r.Item] || len(got) > 0 && r.Count < m.counts[r.Item] {
+					t.Fatalf("record %d: %+v, counted %d times; no error may exceed %d", n, r, m.counts[r.Item], most)
 				}
 			}
 			if rapid.IntRange(0, 19).Draw(t, "restart") == 0 {
