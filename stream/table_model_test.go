@@ -240,10 +240,10 @@ var tableModels = []tableModel{
 	{
 		name: "reduce", stream: true,
 		define: func(b *stream.Builder) stream.Table[string, string] {
-			return b.From(modelLeft).Reduce(textStore("all"), func(a, v string) string { return a + v })
+			return b.From(modelLeft).Reduce(textStore("all"), func(a, v string) string { return a + "," + v })
 		},
 		rows: func(events []event) map[string]string {
-			return folded(events, func(row, _, v string) string { return row + v })
+			return folded(events, func(row, _, v string) string { return strings.TrimPrefix(row+","+v, ",") })
 		},
 		times: latestTimes,
 	},
