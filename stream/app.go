@@ -416,6 +416,7 @@ func (a *App) newTask(plan *topicPlan, globals *globals) func(worker.Setup) (wor
 			Refused: a.refusals.refused,
 			Globals: globals.tables,
 			Offsets: s.Offsets, StreamTime: s.StreamTime,
+			StoreObserver: func(store string) task.StoreObserver { return a.metrics.Store(s.ID, store) },
 			Background: task.Background{
 				Context: s.Background.Context, Go: s.Background.Go, Wake: s.Background.Wake, Calls: a.metrics,
 			},

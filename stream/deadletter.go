@@ -100,7 +100,7 @@ func (o *output) DeadLetter(d task.DeadLetter) error {
 // Skip implements task.Output.
 func (o *output) Skip(d task.DeadLetter) {
 	o.dead.log(d, "could not be processed and was left out")
-	o.sink.Skip()
+	o.sink.Skip(d.Stage == task.Decoding)
 }
 
 // IsDeadLetterHeader reports whether a header of that key was added when a record became a dead letter. Without such

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,7 +34,9 @@ var streamMetrics = []string{
 	"riffle_stream_restore_remaining_records",  // restore-remaining-records-total
 	"riffle_stream_restore_records_total",      // restore-total
 	"riffle_stream_standby_lag_records",        // update-remaining-records
+	"riffle_stream_store_op_duration_seconds",  // get-latency, put-latency, delete-latency, range-latency
 	"riffle_stream_store_size_bytes",           // total-sst-files-size
+	"riffle_stream_store_open_iterators",       // num-open-iterators
 	"riffle_stream_consumer_lag_records",       // records-lag
 	"riffle_stream_consumer_lag_seconds",       // of Riffle
 	"riffle_stream_stream_time_seconds",        // of Riffle
@@ -46,6 +49,8 @@ var streamMetrics = []string{
 	"riffle_stream_state_wipes_total",          // of Riffle
 	"riffle_stream_rewinds_total",              // of Riffle
 }
+
+var errSkipped = errors.New("skipped")
 
 func TestMetricNames(t *testing.T) {
 	t.Parallel()
@@ -77,21 +82,36 @@ func TestMetricNames(t *testing.T) {
 func TestMetricValues(t *testing.T) {
 	t.Parallel()
 	eachBroker(t, func(t *testing.T, c *Cluster) {
-		createTopics(t, c, 1, "lines")
+		createTopics(t, c, 1, "lines", "numbers")
 		b := NewBuilder("measured")
 		counted := b.From(lines).Window(window.Tumbling(time.Second).Grace(0)).Count(state.NewWindowStore("windows", serde.String, serde.Int64))
 		counted.OnClose().To(NewTopic("closed", window.KeySerde(serde.String), serde.Int64))
-		tick := OnRecord(func(_ *Context[string, string], r Record[string, string]) error {
-			if r.Value == "panic" {
+		seen := state.NewKeyValueStore("seen", serde.String, serde.String)
+		tick := OnRecord(func(c *Context[string, string], r Record[string, string]) error {
+			switch r.Value {
+			case "panic":
 				panic("as asked")
+			case "skip":
+				return errSkipped
 			}
-			return nil
+			_, _, err := seen.In(c).Get(r.Key)
+			err = errors.Join(err, seen.In(c).Put(r.Key, r.Value))
+			state.Scan(c.Store("seen"), nil, nil) // nobody closes it
+			return errors.Join(err, seen.In(c).Delete(r.Key))
 		}).Punctuate(time.Second, func(*Context[string, string], time.Time) error { return nil })
-		b.From(lines).ProcessWith("tick", tick)
+		b.From(lines).ProcessWith("tick", tick, seen)
+		b.From(NewTopic("numbers", serde.String, serde.Int64)).Peek(func(int64) {})
+		b.OnError(Errors{Decoding: Always(Skip), Processing: func(f Failure) Reaction {
+			if errors.Is(f.Err, errSkipped) {
+				return Skip
+			}
+			return DeadLetter
+		}})
 		at := func(value string, second int64) Record[string, string] {
 			return Record[string, string]{Key: "a", Value: value, Time: time.Unix(second, 0).UTC()}
 		}
-		write(t, c, lines, at("x", 100), at("x", 101), at("late", 70), at("panic", 102), at("x", 103))
+		write(t, c, lines, at("x", 100), at("x", 101), at("late", 70), at("panic", 102), at("skip", 102), at("x", 103))
+		write(t, c, NewTopic("numbers", serde.String, serde.String), at("one", 100))
 		app, err := NewApp(build(t, b), c, quiet(Config{StopAtEnd: true}))
 		if err != nil {
 			t.Fatal(err)
@@ -112,19 +132,27 @@ func TestMetricValues(t *testing.T) {
 			}
 		}
 		want := map[string]float64{
-			"records_processed_total{subtopology=0}":           5,
-			"replay_records_total":                             5,
-			"replay_progress_ratio":                            1,
-			"records_dropped_total{reason=late,subtopology=0}": 1,
-			"dlq_records_total{subtopology=0}":                 1,
-			"panics_total{subtopology=0}":                      1,
-			"punctuations_total{subtopology=0}":                3,
-			"stream_time_seconds{task=0_0}":                    0, // the task is closed
-			"consumer_lag_seconds{partition=0,topic=lines}":    0,
-			"record_e2e_latency_seconds{subtopology=0} > 0":    1,
-			"record_lateness_seconds{subtopology=0} > 0":       1,
-			"process_duration_seconds{subtopology=0} > 0":      1,
-			"commits_total > 0":                                1,
+			"records_processed_total{subtopology=0}":                      6,
+			"replay_records_total":                                        7,
+			"replay_progress_ratio":                                       1,
+			"records_dropped_total{reason=late,subtopology=0}":            1,
+			"records_dropped_total{reason=skipped,subtopology=0}":         1,
+			"records_dropped_total{reason=deserialization,subtopology=1}": 1,
+			"store_op_duration_seconds{op=get,store=seen}":                1, // the first of each kind is timed
+			"store_op_duration_seconds{op=put,store=seen}":                1,
+			"store_op_duration_seconds{op=delete,store=seen}":             1,
+			"store_op_duration_seconds{op=range,store=windows} > 0":       1,
+			"store_open_iterators{store=windows}":                         0,
+			"store_open_iterators{store=seen}":                            4, // one for each record but those that fail
+			"dlq_records_total{subtopology=0}":                            1,
+			"panics_total{subtopology=0}":                                 1,
+			"punctuations_total{subtopology=0}":                           3,
+			"stream_time_seconds{task=0_0}":                               0, // the task is closed
+			"consumer_lag_seconds{partition=0,topic=lines}":               0,
+			"record_e2e_latency_seconds{subtopology=0} > 0":               1,
+			"record_lateness_seconds{subtopology=0} > 0":                  1,
+			"process_duration_seconds{subtopology=0} > 0":                 1,
+			"commits_total > 0":                                           1,
 		}
 		for series, value := range want {
 			name, many := strings.CutSuffix(series, " > 0")

@@ -10,6 +10,7 @@ import (
 	"github.com/riffle-stream/riffle/stream"
 	"github.com/riffle-stream/riffle/stream/internal/client"
 	"github.com/riffle-stream/riffle/stream/internal/task"
+	"github.com/riffle-stream/riffle/stream/internal/worker"
 	"github.com/riffle-stream/riffle/stream/window"
 )
 
@@ -90,7 +91,9 @@ func BenchmarkTask(b *testing.B) {
 func benchmarkTask(b *testing.B, topology *stream.Topology) {
 	const batch, keys = 1000, 100
 	out := &discard{}
+	metrics := worker.NewMetrics()
 	cfg := task.Config{Program: topology.Program(), Output: out}
+	cfg.StoreObserver = func(store string) task.StoreObserver { return metrics.Store(cfg.ID, store) }
 	if sub := topology.Program().Graph.Subs[0]; sub.Stateful() {
 		var err error
 		if cfg.State, err = state.NewMemory().OpenTask(cfg.ID, sub.Stores); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/riffle-stream/riffle/state"
 )
@@ -13,9 +14,10 @@ import (
 type scan struct {
 	s     *store
 	inner state.Iterator
-	head  state.KV // of inner
-	begun bool     // head was asked for
-	held  bool     // head is there
+	head  state.KV  // of inner
+	begun bool      // head was asked for
+	held  bool      // head is there
+	since time.Time // zero if it is not timed
 
 	// own are the writes held back when the scan began, the last one of each key, in the order of the keys; with copies of
 	// the keys, because the arena moves. The deleted ones are gone also if they are put again meanwhile.
@@ -57,6 +59,10 @@ func (s *store) Scan(from, to []byte) state.Iterator {
 		c = &scan{s: s}
 	}
 	c.begun, c.held, c.head = false, false, state.KV{}
+	if c.since = (time.Time{}); s.observed.due(opRange) {
+		c.since = s.observed.begin()
+	}
+	s.observed.open(1)
 	c.collect(from, to)
 	// inStore is true while the backend runs. It is not restored by a defer: a panic of the backend has to leave it true.
 	s.frame.inStore = true
@@ -143,6 +149,8 @@ func (c *scan) Close() {
 	}
 	c.inner.Close()
 	c.inner = nil
+	c.s.observed.end(opRange, c.since)
+	c.s.observed.open(-1)
 	if cap(c.buf) <= arenaKeepBytes {
 		c.s.free = append(c.s.free, c)
 	}

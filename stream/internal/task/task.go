@@ -39,6 +39,8 @@ type Config struct {
 	Globals map[string]*Global
 	// Refused returns why the cluster takes no outputs for a topic at present, or nil. It may be left out.
 	Refused func(topic string) error
+	// StoreObserver returns what is told of the operations of a store. It may be left out.
+	StoreObserver func(store string) StoreObserver
 	// Background is where calls of asynchronous steps run. It may be left out where there are none.
 	Background Background
 
@@ -132,6 +134,9 @@ func New(cfg Config) (*Task, error) {
 		s := newStore(spec.Name, inner, &t.frame)
 		s.changelog = graph.ChangelogTopic(cfg.Program.Graph.Name, spec.Name)
 		s.limit = cfg.Takes(s.changelog).RecordBytes
+		if cfg.StoreObserver != nil {
+			s.observed.by = cfg.StoreObserver(spec.Name)
+		}
 		t.frame.stores[spec.Name] = s
 	}
 	t.frame.globals = make(map[string]*Global)

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"slices"
+	"time"
 
 	"github.com/riffle-stream/riffle/state"
 )
@@ -100,10 +101,22 @@ func (w *writes) last(s *store, key []byte) int {
 func (w *writes) apply() error {
 	for _, x := range w.list {
 		var err error
+		op := opPut
+		if x.deleted {
+			op = opDelete
+		}
+		var began time.Time
+		timed := x.store.observed.due(op)
+		if timed {
+			began = x.store.observed.begin()
+		}
 		if x.deleted {
 			err = x.store.inner.Delete(w.key(x))
 		} else {
 			err = x.store.inner.Put(w.key(x), w.value(x))
+		}
+		if timed {
+			x.store.observed.end(op, began)
 		}
 		if err != nil {
 			return fmt.Errorf("store %q: %w", x.store.name, err)
@@ -140,6 +153,7 @@ type store struct {
 	scratch   *state.Scratch // of inner, for the typed stores above
 	timers    *timerQueue    // nil if the store has no timers that fire
 	free      []*scan        // that ended
+	observed  observed
 }
 
 func newStore(name string, inner state.Store, f *Frame) *store {
@@ -165,9 +179,17 @@ func (s *store) Get(key []byte) ([]byte, bool, error) {
 			return f.writes.value(x), true, nil
 		}
 	}
+	var began time.Time
+	timed := s.observed.due(opGet)
+	if timed {
+		began = s.observed.begin()
+	}
 	f.inStore = true
 	value, found, err := s.inner.Get(key)
 	f.inStore = false
+	if timed {
+		s.observed.end(opGet, began)
+	}
 	return value, found, s.check(err)
 }
 

@@ -32,6 +32,7 @@ type Metrics struct {
 	callMetrics
 	*failureMetrics
 	taskMetrics
+	*storeMetrics
 
 	counts struct {
 		processed, dead, late, commits, restored, wipes, rewinds, rebalances atomic.Int64
@@ -102,6 +103,7 @@ func NewMetrics() *Metrics {
 	m.callMetrics = newCallMetrics(name)
 	m.failureMetrics = newFailureMetrics(name)
 	m.taskMetrics = newTaskMetrics(name)
+	m.storeMetrics = newStoreMetrics(name)
 	m.mu.lag = make(map[partition]int64)
 	m.mu.restoring = make(map[storePartition]int64)
 	m.mu.standbyLag = make(map[storePartition]int64)
@@ -109,7 +111,7 @@ func NewMetrics() *Metrics {
 }
 
 func (m *Metrics) all() []prometheus.Collector {
-	return append([]prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.states, m.balances, m.balance, m.left, m.replayed, m.standbys, m.wipes, m.rewinds, m.lates}, slices.Concat(m.callMetrics.all(), m.failureMetrics.all(), m.taskMetrics.all())...)
+	return append([]prometheus.Collector{m.records, m.dead, m.commits, m.lags, m.tasks, m.states, m.balances, m.balance, m.left, m.replayed, m.standbys, m.wipes, m.rewinds, m.lates}, slices.Concat(m.callMetrics.all(), m.failureMetrics.all(), m.taskMetrics.all(), m.storeMetrics.all())...)
 }
 
 // Describe implements prometheus.Collector.
@@ -121,6 +123,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	m.sumRanges()
 	for _, c := range m.all() {
 		c.Collect(ch)
 	}

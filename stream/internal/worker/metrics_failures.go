@@ -30,10 +30,13 @@ func (m *failureMetrics) all() []prometheus.Collector {
 	return []prometheus.Collector{m.skips, m.paused}
 }
 
-func (m *failureMetrics) skip(id state.TaskID, n int64) {
+// skip tells of records that a task left out because they failed, undecoded of them because they did not decode.
+func (m *Metrics) skip(id state.TaskID, n, undecoded int64) {
 	if n > 0 {
 		m.skipped.Add(n)
 		m.skips.WithLabelValues(strconv.Itoa(id.SubTopology)).Add(float64(n))
+		m.drop(id, "deserialization", undecoded)
+		m.drop(id, "skipped", n-undecoded)
 	}
 }
 

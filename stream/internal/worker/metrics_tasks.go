@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/riffle-stream/riffle/state"
 )
 
 // Counts are what a task has counted since it began.
@@ -28,7 +30,6 @@ type taskMetrics struct {
 	behind       *prometheus.GaugeVec
 	punctuations *prometheus.CounterVec
 	panics       *prometheus.CounterVec
-	storeBytes   prometheus.Gauge
 	replays      prometheus.Counter
 	progress     prometheus.Gauge
 }
@@ -51,7 +52,8 @@ func newTaskMetrics(name func(n, help string) prometheus.Opts) taskMetrics {
 		process:  histogram("process_duration_seconds", "Mean time of a record in its sub-topology, once for each round of a task.", 1e-7, 26, "subtopology"),
 		latency:  histogram("record_e2e_latency_seconds", "Time from the event time of an output to the end of its commit, of the oldest output of each task and commit.", 0.001, 22, "subtopology"),
 		lateness: histogram("record_lateness_seconds", "How far the latest record of each round of a task lay behind its stream time.", 0.001, 27, "subtopology"),
-		dropped: counter("records_dropped_total", "Records that a step left out, without a dead letter, once for each such step. What is late is also in the late stream of the step.",
+		dropped: counter("records_dropped_total", "Records that were left out without a dead letter, once for each step that did: late (also in the late stream of the step), "+
+			"null_key and null_value; and those that failed and were skipped, as a handler decided: deserialization if they did not decode, skipped otherwise.",
 			"subtopology", "reason"),
 		committedAll: prometheus.NewCounter(prometheus.CounterOpts(name("commits_total", "Commits that came about."))),
 		lagSeconds:   gauge("consumer_lag_seconds", "How old the last record is that was read of an input partition, by its event time, while there is more to read; 0 at its end.", "topic", "partition"),
@@ -59,7 +61,6 @@ func newTaskMetrics(name func(n, help string) prometheus.Opts) taskMetrics {
 		behind:       gauge("watermark_lag_seconds", "How far the stream time of a task lies behind the wall clock.", "task"),
 		punctuations: counter("punctuations_total", "Punctuations, of stream time and of the wall clock.", "subtopology"),
 		panics:       counter("panics_total", "Panics of user functions, which became dead letters.", "subtopology"),
-		storeBytes:   prometheus.NewGauge(prometheus.GaugeOpts(name("store_size_bytes", "What the stores of this instance take on disk, all together."))),
 		replays:      prometheus.NewCounter(prometheus.CounterOpts(name("replay_records_total", "Input records processed by a run that ends with its inputs."))),
 		progress:     prometheus.NewGauge(prometheus.GaugeOpts(name("replay_progress_ratio", "Share of its partitions that a run that ends with its inputs has read, by offset."))),
 	}
@@ -68,7 +69,7 @@ func newTaskMetrics(name func(n, help string) prometheus.Opts) taskMetrics {
 func (m *taskMetrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.process, m.latency, m.lateness, m.dropped, m.committedAll, m.lagSeconds, m.streamTime, m.behind, m.punctuations, m.panics,
-		m.storeBytes, m.replays, m.progress,
+		m.replays, m.progress,
 	}
 }
 
@@ -84,13 +85,18 @@ func (m *Metrics) ran(r *running, n int, took time.Duration) {
 		m.process.WithLabelValues(sub).Observe(took.Seconds() / float64(n))
 		m.lateness.WithLabelValues(sub).Observe((time.Duration(now.Lateness) * time.Millisecond).Seconds())
 	}
-	for reason, count := range map[string]int64{"late": now.Late - was.Late, "null_key": now.NullKeys - was.NullKeys, "null_value": now.NullValues - was.NullValues} {
-		if count > 0 {
-			m.dropped.WithLabelValues(sub, reason).Add(float64(count))
-		}
-	}
+	m.drop(r.id, "late", now.Late-was.Late)
+	m.drop(r.id, "null_key", now.NullKeys-was.NullKeys)
+	m.drop(r.id, "null_value", now.NullValues-was.NullValues)
 	m.punctuations.WithLabelValues(sub).Add(float64(now.Punctuations - was.Punctuations))
 	m.panics.WithLabelValues(sub).Add(float64(now.Panics - was.Panics))
+}
+
+// drop counts records that a task left out.
+func (m *taskMetrics) drop(id state.TaskID, reason string, n int64) {
+	if n > 0 {
+		m.dropped.WithLabelValues(strconv.Itoa(id.SubTopology), reason).Add(float64(n))
+	}
 }
 
 // outputs tells of a commit of a task, whose oldest output has that time in milliseconds.

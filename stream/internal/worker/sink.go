@@ -13,6 +13,8 @@ type Sink struct {
 	bytes   int64           // of outputs since the last commit
 	dead    int64           // dead letters since the last commit
 	skipped int64           // records that were left out since
+	// undecoded are those of them that did not decode.
+	undecoded int64
 	// oldest is the lowest event time of the outputs since the last commit, in milliseconds; 0 if there is none.
 	oldest int64
 }
@@ -34,11 +36,16 @@ func (s *Sink) DeadLetter(o client.Output) error {
 	return s.Emit(o)
 }
 
-// Skip counts a record that failed and is left out.
-func (s *Sink) Skip() { s.skipped++ }
+// Skip counts a record that failed and is left out, undecoded if it did not decode.
+func (s *Sink) Skip(undecoded bool) {
+	s.skipped++
+	if undecoded {
+		s.undecoded++
+	}
+}
 
 // reset begins a new commit. The client was flushed and the sink has not failed.
 func (s *Sink) reset() {
 	s.to.Reset()
-	s.bytes, s.dead, s.skipped, s.oldest = 0, 0, 0, 0
+	s.bytes, s.dead, s.skipped, s.undecoded, s.oldest = 0, 0, 0, 0, 0
 }

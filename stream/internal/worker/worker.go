@@ -426,7 +426,7 @@ func (w *Worker) commit(ctx context.Context) error {
 	}
 	for _, r := range dirty {
 		w.cfg.Metrics.deadLetters(r.id, r.sink.dead)
-		w.cfg.Metrics.skip(r.id, r.sink.skipped)
+		w.cfg.Metrics.skip(r.id, r.sink.skipped, r.sink.undecoded)
 		if r.sink.oldest > 0 {
 			w.cfg.Metrics.outputs(r, r.sink.oldest)
 		}
@@ -479,7 +479,7 @@ func (w *Worker) observe() {
 		})
 	}
 	if disk, ok := w.cfg.Backend.(interface{ Size() int64 }); ok {
-		w.cfg.Metrics.storeBytes.Set(float64(disk.Size()))
+		w.cfg.Metrics.bytes.Set(float64(disk.Size()))
 	}
 }
 
