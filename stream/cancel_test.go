@@ -3,9 +3,11 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/riffle-stream/riffle/serde"
@@ -51,6 +53,47 @@ func TestCancelWhileStarting(t *testing.T) {
 			})
 		}
 	}
+	for _, key := range []kmsg.Key{kmsg.JoinGroup, kmsg.SyncGroup} {
+		for _, err := range []*kerr.Error{kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.GroupAuthorizationFailed, nil} {
+			t.Run(fmt.Sprintf("%s/throughout=%v", key.Name(), err), func(t *testing.T) {
+				t.Parallel()
+				c, fake := faulty(t)
+				createTopics(t, c, 1, "lines")
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+					fake.KeepControl()
+					cancel()
+					resp := req.ResponseKind()
+					switch r := resp.(type) {
+					case *kmsg.JoinGroupResponse:
+						r.Version, r.ErrorCode = req.GetVersion(), code(err)
+					case *kmsg.SyncGroupResponse:
+						r.Version, r.ErrorCode = req.GetVersion(), code(err)
+					}
+					if err == nil {
+						return nil, errors.New("no answer"), true // the connection ends
+					}
+					return resp, nil, true
+				})
+				app, newErr := NewApp(shout(t), c, quiet(Config{ShutdownTimeout: time.Second}))
+				if newErr != nil {
+					t.Fatal(newErr)
+				}
+				ended := make(chan error, 1)
+				go func() { ended <- app.Run(ctx) }()
+				select {
+				case err := <-ended:
+					if err != nil {
+						t.Errorf("Run returned %v, want nil", err)
+					}
+				case <-time.After(10 * time.Second):
+					t.Error("Run goes on 10 s after its end, want one of about 1 s")
+					<-ended
+				}
+			})
+		}
+	}
 	t.Run("before", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -63,4 +106,12 @@ func TestCancelWhileStarting(t *testing.T) {
 			t.Errorf("Run returned %v, want nil", err)
 		}
 	})
+}
+
+// code is that of an error, 0 for none.
+func code(err *kerr.Error) int16 {
+	if err == nil {
+		return 0
+	}
+	return err.Code
 }

@@ -139,11 +139,13 @@ type Assignment struct {
 	Took       time.Duration      // since it joined
 }
 
-// Open joins the group. The first Poll or a callback shows whether the cluster can be reached.
-func Open(cfg Config) (*Client, error) {
+// Open joins the group. The first Poll or a callback shows whether the cluster can be reached. When ctx ends the member gives
+// up whatever it asks of the cluster: Close, too, does not wait for an answer then, and the group may have to notice by itself.
+func Open(ctx context.Context, cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	c := &Client{cfg: cfg}
-	cl, err := kgo.NewClient(append(c.cfg.Conn.options(clientID(cfg.Group, cfg.Address)), c.options()...)...)
+	opts := append(c.cfg.Conn.options(clientID(cfg.Group, cfg.Address)), kgo.WithContext(ctx))
+	cl, err := kgo.NewClient(append(opts, c.options()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("client: open %s: %w", cfg.Group, err)
 	}

@@ -34,7 +34,7 @@ func open(t *testing.T, cfg Config) *Client {
 	if cfg.Group == "" {
 		cfg.Group = "group"
 	}
-	c, err := Open(cfg)
+	c, err := Open(context.WithoutCancel(t.Context()), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -124,8 +124,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 
-	defer w.limitShutdown(ctx)()
+	defer w.limitShutdown()()
 	err := w.loop(w.running)
+	w.wake(nil)
 	w.closing = true // the group hands us nothing more
 	err = errors.Join(err, w.stopOpening())
 	if err == nil {
@@ -145,7 +146,7 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) open(cfg client.Config) (err error) {
 	w.turn.Lock()
 	defer w.turn.Unlock()
-	if w.client, err = client.Open(cfg); err != nil {
+	if w.client, err = client.Open(w.ctx, cfg); err != nil {
 		return err
 	}
 	if w.cfg.AtLeastOnce {
@@ -179,16 +180,16 @@ func (w *Worker) background() Background {
 	}}
 }
 
-// limitShutdown makes the worker give up ShutdownTimeout after ctx has ended: whatever waits for the cluster then
-// fails. The function it returns ends the watch.
-func (w *Worker) limitShutdown(ctx context.Context) (stop func()) {
+// limitShutdown makes the worker give up ShutdownTimeout after it has begun to finish: whatever waits for the cluster then
+// fails, the group's answer to a member that joins and is about to leave included. The function it returns ends the watch.
+func (w *Worker) limitShutdown() (stop func()) {
 	done := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
 		select {
 		case <-done:
 			return
-		case <-ctx.Done():
+		case <-w.running.Done():
 		}
 		timeout := time.NewTimer(w.cfg.ShutdownTimeout)
 		defer timeout.Stop()
