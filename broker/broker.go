@@ -143,7 +143,14 @@ func (b *Broker) open() (err error) {
 		return err
 	}
 	b.warnWithoutAdministrator()
-	b.flusher = commitlog.NewFlusher(commitlog.FlusherConfig{FlushedFunc: b.metrics.flushed, Logger: b.cfg.Logger})
+	journal, err := commitlog.OpenJournal(b.fsys, commitlog.JournalConfig{Logger: b.cfg.Logger})
+	if err != nil {
+		return fmt.Errorf("broker: open %s: %w", b.dirName(), err)
+	}
+	b.undo(journal.Close)
+	b.flusher = commitlog.NewFlusher(commitlog.FlusherConfig{
+		Journal: journal, FlushedFunc: b.metrics.flushed, Logger: b.cfg.Logger,
+	})
 	b.undo(func() error { b.flusher.Close(); return nil })
 	if b.topics, err = openTopics(b); err != nil {
 		return err

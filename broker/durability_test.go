@@ -92,6 +92,7 @@ func TestPartitionsShareTheWait(t *testing.T) {
 	inBubble(t, func(c *broker.Config) { c.FS = slowSync() }, func(t *testing.T, r *raw) {
 		_ = r.nc.SetDeadline(time.Time{})
 		r.create("orders", 6)
+		do[*kmsg.ProduceResponse](r, produceRequest("orders", -1, batch(1, "a"))) // makes the journal
 		req := produceRequest("orders", -1, batch(1, "a"))
 		rt := &req.Topics[0]
 		for p := range int32(5) {

@@ -15,7 +15,7 @@ import (
 )
 
 // slowDisk runs a test in a bubble, on a broker whose disk takes a time for each
-// operation of a kind on the logs of topics.
+// operation of a kind on the logs of topics and their journal.
 func slowDisk(t *testing.T, kind faultfs.Kind, takes time.Duration, test func(t *testing.T, r *raw, slow func())) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -29,7 +29,7 @@ func slowDisk(t *testing.T, kind faultfs.Kind, takes time.Duration, test func(t 
 		defer disk.Hook(nil)
 		test(t, r, func() {
 			disk.Hook(func(op faultfs.Op) error {
-				if op.Kind == kind && strings.HasSuffix(op.Name, ".log") {
+				if op.Kind == kind && (strings.HasSuffix(op.Name, ".log") || strings.HasPrefix(op.Name, "journal")) {
 					time.Sleep(takes)
 				}
 				return nil

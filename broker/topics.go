@@ -119,7 +119,9 @@ func (ts *topics) openLog(p *partition) error {
 		return fmt.Errorf("broker: open %s in %s: %w", p, dir, err)
 	}
 	logger := ts.b.cfg.Logger.With("partition", p.String(), "dir", dir)
-	p.log, err = commitlog.Open(fsys, logConfig(p.topic().cfg, logger), time.Now())
+	cfg := logConfig(p.topic().cfg, logger)
+	cfg.Dir = dir
+	p.log, err = commitlog.Open(fsys, cfg, time.Now())
 	if err != nil {
 		return fmt.Errorf("broker: open %s in %s: %w", p, dir, err)
 	}

@@ -50,6 +50,10 @@ type Config struct {
 	// need not walk what lies before. The default is 64 MiB.
 	MarkBytes int64
 
+	// Dir is where the log lies below the file system of the Flusher's Journal, slash-separated.
+	// A log without one is always flushed by itself. Like Logger it stays as it is at Open.
+	Dir string
+
 	// Logger gets what recovery found, fences and damage. The default discards it.
 	Logger *slog.Logger
 }

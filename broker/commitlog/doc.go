@@ -13,7 +13,8 @@
 //   - Compact keeps the last record of each key. It rewrites sealed segments; offsets
 //     stay, and what is gone is stood for by batches without records.
 //   - A Flusher makes the appends of many logs durable with as few fsyncs as
-//     possible (group commit).
+//     possible (group commit). It may have a Journal: a file into which it writes the ends
+//     of many logs, so that one fsync serves them all.
 //
 // Records can be read as soon as Append returns, but survive a crash of the machine
 // only after Flush, or after Flusher.Wait. FlushedOffset says how far that is.
@@ -28,5 +29,5 @@
 // It does not drop the markers of transactions, not even when compaction has removed
 // all their records.
 //
-// The files are described in docs/format/log.md.
+// The files are described in docs/format/log.md and docs/format/journal.md.
 package commitlog

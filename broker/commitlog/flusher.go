@@ -19,6 +19,10 @@ type FlusherConfig struct {
 	// Parallel is how many logs are flushed at a time. The default is 8.
 	Parallel int
 
+	// Journal, if set, makes logs durable of which little is unflushed, many at a time. It is
+	// closed after the flusher.
+	Journal *Journal
+
 	// FlushedFunc, if set, is told of every flush: of how long it took and how many
 	// waiters it served. It is called by several goroutines and must not block.
 	FlushedFunc func(took time.Duration, waiters int, err error)
@@ -43,11 +47,12 @@ func (c FlusherConfig) withDefaults() FlusherConfig {
 // Flusher makes appends durable by group commit: a few goroutines flush all logs that
 // somebody waits for, and one fsync serves everybody who waits for that log. While one
 // is under way, the next group of that log gathers. Fsyncs of several files at a time
-// share what the file system writes for them: a journal commits for all of them at once.
+// share what the file system writes for them: its journal commits for all of them at once.
+// With a Journal of ours one fsync serves all logs that wait and have little to flush.
 type Flusher struct {
 	cfg   FlusherConfig
 	slots chan struct{} // one per waiter that has neither its result nor given up
-	wake  chan struct{} // capacity one: there is something in queue, or the end
+	wake  chan struct{} // capacity one: somebody waits for what is in queue, or the end
 	done  chan struct{} // closed when the goroutines have ended
 
 	mu struct {
@@ -55,9 +60,11 @@ type Flusher struct {
 		queue    []*Log             // logs that somebody waits for, each once, in order
 		waiting  map[*Log][]*waiter // by log in queue
 		flushing map[*Log]bool      // logs whose flush is under way
-		free     []*waiter
-		spare    [][]*waiter
-		closed   bool
+		// journaling means that the journal is being written. What could go there waits.
+		journaling bool
+		free       []*waiter
+		spare      [][]*waiter
+		closed     bool
 	}
 }
 
@@ -105,8 +112,8 @@ type Pending struct {
 	err error
 }
 
-// Start asks for what Wait waits for, so that the logs of a request are flushed at the same
-// time. It waits only while MaxWaiting others do.
+// Start asks for what Wait waits for. The flush begins when somebody waits, so that the logs of a
+// request are flushed at the same time. It waits only while MaxWaiting others do.
 func (f *Flusher) Start(ctx context.Context, l *Log, offset int64) Pending {
 	if l.FlushedOffset() >= offset {
 		return Pending{}
@@ -116,10 +123,15 @@ func (f *Flusher) Start(ctx context.Context, l *Log, offset int64) Pending {
 	}
 	select {
 	case f.slots <- struct{}{}:
-	case <-f.done:
-		return Pending{err: ErrClosed}
-	case <-ctx.Done():
-		return Pending{err: ctx.Err()}
+	default:
+		f.signal()
+		select {
+		case f.slots <- struct{}{}:
+		case <-f.done:
+			return Pending{err: ErrClosed}
+		case <-ctx.Done():
+			return Pending{err: ctx.Err()}
+		}
 	}
 	w, err := f.enqueue(l, offset)
 	if err != nil {
@@ -136,11 +148,16 @@ func (p Pending) Wait(ctx context.Context) error {
 	var err error
 	select {
 	case err = <-p.w.result:
-	case <-ctx.Done():
-		if p.f.withdraw(p.w) {
-			return ctx.Err()
+	default:
+		p.f.signal()
+		select {
+		case err = <-p.w.result:
+		case <-ctx.Done():
+			if p.f.withdraw(p.w) {
+				return ctx.Err()
+			}
+			err = <-p.w.result // it was served meanwhile
 		}
-		err = <-p.w.result // it was served meanwhile
 	}
 	p.f.recycle(p.w)
 	return err
@@ -166,7 +183,6 @@ func (f *Flusher) enqueue(l *Log, offset int64) (*waiter, error) {
 	f.mu.waiting[l] = append(waiters, w)
 	if !queued {
 		f.mu.queue = append(f.mu.queue, l)
-		f.signal()
 	}
 	return w, nil
 }
@@ -197,16 +213,15 @@ func (f *Flusher) signal() {
 }
 
 func (f *Flusher) run() {
+	var w work
 	for range f.wake {
-		for l, waiters := f.take(); l != nil; l, waiters = f.take() {
-			start := time.Now()
-			err := l.Flush()
-			served := f.serve(l, waiters, l.FlushedOffset(), err)
-			if err != nil && !errors.Is(err, ErrClosed) {
-				f.cfg.Logger.Error("flush failed", "err", err)
-			}
-			if f.cfg.FlushedFunc != nil {
-				f.cfg.FlushedFunc(time.Since(start), served, err)
+		for f.take(&w) {
+			if w.journal {
+				f.journal(&w)
+			} else {
+				start := time.Now()
+				err := w.logs[0].Flush()
+				f.tell(start, f.finish(w.logs[0], w.waiters[0], err), err)
 			}
 		}
 		if f.ended() {
@@ -216,25 +231,84 @@ func (f *Flusher) run() {
 	}
 }
 
-// take removes the first log from the queue that no other goroutine flushes, with those who
-// wait for it. Those who begin to wait for it from now on put it there again, until the
-// flush has been served.
-func (f *Flusher) take() (*Log, []*waiter) {
+// work is what a goroutine of a Flusher does next: one log, or those that go into the journal.
+type work struct {
+	logs    []*Log
+	waiters [][]*waiter // of each log
+	journal bool
+}
+
+// maxJournaledLogs bounds what goes into the journal at a time.
+const maxJournaledLogs = 256
+
+// take moves into w the first log of the queue that no other goroutine flushes, with those who
+// wait for it, or all that can go into the journal. Those who begin to wait from now on put their log
+// there again, until the flush has been served. It reports whether there was something.
+func (f *Flusher) take(w *work) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := slices.IndexFunc(f.mu.queue, func(l *Log) bool { return !f.mu.flushing[l] })
-	if f.mu.closed || i < 0 {
-		return nil, nil
+	clear(w.logs)
+	clear(w.waiters)
+	w.logs, w.waiters, w.journal = w.logs[:0], w.waiters[:0], false
+	if f.mu.closed {
+		return false
 	}
-	l := f.mu.queue[i]
-	f.mu.queue = slices.Delete(f.mu.queue, i, i+1)
-	f.mu.flushing[l] = true
-	waiters := f.mu.waiting[l]
-	delete(f.mu.waiting, l)
-	if len(f.mu.queue) > 0 {
+	f.mu.queue = slices.DeleteFunc(f.mu.queue, func(l *Log) bool {
+		if f.mu.flushing[l] || len(w.logs) > 0 && !w.journal || len(w.logs) == maxJournaledLogs {
+			return false
+		}
+		if f.cfg.Journal.takes(l) {
+			if f.mu.journaling {
+				return false
+			}
+			w.journal = true
+		} else if w.journal {
+			return false
+		}
+		w.logs, w.waiters = append(w.logs, l), append(w.waiters, f.mu.waiting[l])
+		delete(f.mu.waiting, l)
+		f.mu.flushing[l] = true
+		return true
+	})
+	f.mu.journaling = f.mu.journaling || w.journal
+	if len(w.logs) > 0 && len(f.mu.queue) > 0 {
 		f.signal()
 	}
-	return l, waiters
+	return len(w.logs) > 0
+}
+
+// journal has the journal make logs durable. What it does not take is flushed by itself.
+func (f *Flusher) journal(w *work) {
+	start := time.Now()
+	f.cfg.Journal.flush(w.logs)
+	f.mu.Lock()
+	f.mu.journaling = false
+	f.mu.Unlock()
+	served := 0
+	var errs []error
+	for i, l := range w.logs {
+		var err error
+		if flushed := l.FlushedOffset(); slices.ContainsFunc(w.waiters[i], func(w *waiter) bool { return w.offset > flushed }) {
+			err = l.Flush()
+			errs = append(errs, err)
+		}
+		served += f.finish(l, w.waiters[i], err)
+	}
+	f.tell(start, served, errors.Join(errs...))
+}
+
+// finish answers those who waited for a flush that has ended.
+func (f *Flusher) finish(l *Log, waiters []*waiter, err error) (served int) {
+	if err != nil && !errors.Is(err, ErrClosed) {
+		f.cfg.Logger.Error("flush failed", "err", err)
+	}
+	return f.serve(l, waiters, l.FlushedOffset(), err)
+}
+
+func (f *Flusher) tell(start time.Time, served int, err error) {
+	if f.cfg.FlushedFunc != nil {
+		f.cfg.FlushedFunc(time.Since(start), served, err)
+	}
 }
 
 // serve answers those who waited for a flush that has ended.

@@ -21,6 +21,7 @@ import (
 // reads and flushes go on beside an append.
 type Log struct {
 	fsys     vfs.FS       // immutable
+	dir      string       // below the file system of a Journal, or empty; immutable
 	interval int          // between index entries; immutable
 	logger   *slog.Logger // immutable
 
@@ -56,6 +57,7 @@ type Log struct {
 		end      int64      // log end offset
 		flushed  int64      // all records below it are on disk
 		position int64      // bytes of the active segment that are on disk
+		synced   int64      // of those below flushed, the ones that are on disk in the log's own files, not only in a Journal
 		mark     mark       // the last one of the active segment
 		safeMark mark       // the last one at or below flushed
 

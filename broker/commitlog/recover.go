@@ -22,7 +22,7 @@ func Open(fsys vfs.FS, cfg Config, now time.Time) (*Log, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	l := &Log{fsys: fsys, cfg: cfg, interval: cfg.IndexIntervalBytes, logger: cfg.Logger}
+	l := &Log{fsys: fsys, dir: cfg.Dir, cfg: cfg, interval: cfg.IndexIntervalBytes, logger: cfg.Logger}
 	r := recovery{Log: l, now: now}
 	if err := r.run(); err != nil {
 		for _, s := range l.mu.segments {
@@ -140,7 +140,7 @@ func (r *recovery) readCheckpoint() (fresh bool, err error) {
 func (r *recovery) create(base int64) error {
 	s := newSegment(r.fsys, base)
 	r.mu.segments = append(r.mu.segments, s)
-	r.mu.end, r.mu.flushed = base, base
+	r.mu.end, r.mu.flushed, r.mu.synced = base, base, base
 	r.mu.firstAppend, r.mu.firstTimestamp = -1, -1
 	r.mu.mark = mark{offset: base, maxTimestamp: -1, maxTimestampBase: base}
 	r.mu.safeMark = r.mu.mark
@@ -448,7 +448,7 @@ func (r *recovery) walkActive(s *segment, f vfs.File, from, limit cursor, size i
 func (r *recovery) setEnds(s *segment, end, flushed cursor) {
 	s.size, s.next = end.position, end.offset
 	r.mu.end = end.offset
-	r.mu.flushed, r.mu.position = flushed.offset, flushed.position
+	r.mu.flushed, r.mu.position, r.mu.synced = flushed.offset, flushed.position, flushed.offset
 }
 
 // settle makes durable what was found: records above the checkpoint may be in the

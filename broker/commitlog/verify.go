@@ -39,7 +39,7 @@ func (l *Log) verifyEnds() (bases []int64, err error) {
 		}
 		bases, next = append(bases, s.base), s.next
 	}
-	if l.mu.start < bases[0] || l.mu.flushed < l.mu.start || l.mu.end < l.mu.flushed || next != l.mu.end {
+	if l.mu.start < bases[0] || l.mu.flushed < l.mu.start || l.mu.end < l.mu.flushed || l.mu.flushed < l.mu.synced || next != l.mu.end {
 		errs = append(errs, fmt.Errorf("commitlog: start %d, flushed %d and end %d do not fit to segments [%d, %d)",
 			l.mu.start, l.mu.flushed, l.mu.end, bases[0], next))
 	}
