@@ -14,6 +14,9 @@ type Base interface {
 	// Scan iterates over [from, to) in the order of the keys; nil bounds are open.
 	// The bounds stay what they are until the iterator is closed.
 	Scan(store int, from, to []byte) Iterator
+	// Last returns the last key before to, nil if there is none; a nil to is the end. It may be one that is deleted. It is called
+	// before the task is used.
+	Last(store int, to []byte) ([]byte, error)
 	// Grew says by how many bytes the task's committed overlay grew (shrank, if
 	// negative). It starts a checkpoint when one is due, and waits while there is
 	// more than may be; it does neither if the overlay shrank. An error fails the
@@ -66,6 +69,7 @@ func (p *pulled) Close() { p.stop() }
 // to the base.
 type Frozen struct {
 	tables    []*table
+	horizons  []horizon // of what was checkpointed before
 	positions []Position
 	bytes     int64
 }
@@ -82,12 +86,16 @@ func (f *Frozen) Len() int {
 // Bytes is about the size of the changes in memory.
 func (f *Frozen) Bytes() int64 { return f.bytes }
 
-// Changes calls yield for each change of a store. The slices stay valid.
+// Changes calls yield for each change of a store, except for deletes of what the base cannot have: what was put and
+// deleted between two checkpoints never reaches it. The slices stay valid.
 func (f *Frozen) Changes(store int) func(yield func(Change) bool) {
 	return func(yield func(Change) bool) {
 		t := f.tables[store]
 		for ref := range t.len() {
 			key, value := t.at(ref)
+			if value == nil && f.horizons[store].hides(t.shape, key) {
+				continue
+			}
 			if !yield(Change{Key: key, Value: value}) {
 				return
 			}

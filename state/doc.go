@@ -12,6 +12,11 @@
 // a task always reads its own writes. Overlays keep keys and values in slabs
 // without pointers: the garbage collector does not see them.
 //
+// Window, session and join stores have times in their keys. What lies in a range of
+// one key is found by an index of the overlays for it, and the base is asked only
+// for times up to the last one that was ever written to it; a checkpoint leaves out
+// what came and went since the one before.
+//
 // A store is a cache of its changelog topic. Each store of a task has a
 // [Position]: the changelog offset and the commit that its data stand for.
 // Package state/changelog says how a store is brought up to date from there.

@@ -3,6 +3,8 @@ package state
 import (
 	"fmt"
 	"iter"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -47,6 +49,7 @@ type Layers struct {
 type layerSet struct {
 	committed []*table // by store
 	frozen    []*table // nil before the first checkpoint
+	horizons  []horizon
 }
 
 // NewLayers returns a task over base, whose stores stand at the positions given.
@@ -59,19 +62,54 @@ func NewLayers(id TaskID, specs []Spec, positions []Position, base Base) (*Layer
 		if _, taken := l.byName[spec.Name]; taken {
 			return nil, fmt.Errorf("state: task %v names store %q twice", id, spec.Name)
 		}
-		s := &layerStore{task: l, index: i, open: &table{}}
+		s := &layerStore{task: l, index: i, open: &table{shape: spec.shape()}}
 		l.stores = append(l.stores, s)
 		l.byName[spec.Name] = s
 	}
 	l.mu.positions = append(make([]Position, 0, len(specs)), positions...)
-	l.layers.Store(&layerSet{committed: newTables(len(specs))})
+	horizons, err := horizonsOf(specs, base)
+	if err != nil {
+		return nil, err
+	}
+	l.layers.Store(&layerSet{committed: l.newTables(), horizons: horizons})
 	return l, nil
 }
 
-func newTables(n int) []*table {
-	tables := make([]*table, n)
-	for i := range tables {
-		tables[i] = &table{}
+// horizonsOf finds the horizons of a base that was written before. An entry with a time has one in the index at that time or
+// later, so the last key of the index is the horizon of both. What a checkpoint that did not end has done to either is in the
+// changelog, and moves the horizon when it is restored.
+func horizonsOf(specs []Spec, base Base) ([]horizon, error) {
+	horizons := make([]horizon, len(specs))
+	for i, spec := range specs {
+		shape := spec.shape()
+		if shape == plain {
+			continue
+		}
+		last, err := base.Last(i, []byte{prefixEntry})
+		if err != nil {
+			return nil, err
+		}
+		if last == nil {
+			if last, err = base.Last(i, nil); last == nil && err == nil {
+				continue // it is empty
+			}
+		}
+		_, at, ok := shape.time(last)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || shape.class(last) != indexClass {
+			at = math.MaxUint64
+		}
+		horizons[i] = horizon{at, at}
+	}
+	return horizons, nil
+}
+
+func (l *Layers) newTables() []*table {
+	tables := make([]*table, len(l.stores))
+	for i, s := range l.stores {
+		tables[i] = &table{shape: s.open.shape}
 	}
 	return tables
 }
@@ -148,7 +186,26 @@ func (l *Layers) Restore(store string, changes []Change) error {
 		for _, c := range changes {
 			t.set(hashOf(c.Key), c.Key, c.Value)
 		}
+		l.restoredLocked(s.index, changes)
 	}))
+}
+
+// restoredLocked moves the horizon of a store behind changes that the base may have, in part, from a checkpoint that did not end.
+func (l *Layers) restoredLocked(store int, changes []Change) {
+	set := *l.layers.Load()
+	shape := set.committed[store].shape
+	if shape == plain {
+		return
+	}
+	var seen [classes]times
+	for _, c := range changes {
+		if class, at, ok := shape.time(c.Key); ok {
+			seen[class].add(at, true)
+		}
+	}
+	set.horizons = slices.Clone(set.horizons)
+	set.horizons[store].raise(&seen)
+	l.layers.Store(&set)
 }
 
 // Commit folds the open overlay into the committed one and moves the stores to the
@@ -237,9 +294,15 @@ func (l *Layers) freeze() *Frozen {
 	if l.mu.pending != nil {
 		return l.mu.pending
 	}
-	committed := l.layers.Load().committed
+	last := l.layers.Load()
+	committed := last.committed
+	horizons := slices.Clone(last.horizons)
+	for i, t := range last.frozen {
+		horizons[i].raise(&t.times) // from now on only the base has them
+	}
 	f := &Frozen{
 		tables:    committed,
+		horizons:  horizons,
 		positions: append([]Position(nil), l.mu.positions...),
 		bytes:     size(committed),
 	}
@@ -248,7 +311,7 @@ func (l *Layers) freeze() *Frozen {
 	}
 	l.mu.pending = f
 	l.mu.moved = false
-	l.layers.Store(&layerSet{committed: newTables(len(l.stores)), frozen: committed})
+	l.layers.Store(&layerSet{committed: l.newTables(), frozen: committed, horizons: horizons})
 	return f
 }
 
@@ -286,7 +349,7 @@ func (l *Layers) forget() int64 {
 	clear(l.mu.positions)
 	l.mu.moved = false
 	l.mu.pending = nil
-	l.layers.Store(&layerSet{committed: newTables(len(l.stores))})
+	l.layers.Store(&layerSet{committed: l.newTables(), horizons: make([]horizon, len(l.stores))})
 	return l.dirty.Swap(0)
 }
 

@@ -84,7 +84,7 @@ func (m *Memory) OpenTask(id TaskID, specs []Spec) (Task, error) {
 	for _, spec := range specs {
 		s := t.stores[spec.Name]
 		if s == nil {
-			s = &memoryStore{table: &table{}}
+			s = &memoryStore{table: &table{shape: spec.shape()}}
 			t.stores[spec.Name] = s
 		}
 		t.order = append(t.order, s)
@@ -142,42 +142,57 @@ func (t *memoryTask) Get(store int, key, _ []byte) ([]byte, bool, error) {
 }
 
 func (t *memoryTask) Scan(store int, from, to []byte) Iterator {
-	s := t.order[store].table
-	s.index()
 	var it *memoryIterator
 	if n := len(t.free); n > 0 {
 		it, t.free = t.free[n-1], t.free[:n-1]
 	} else {
 		it = &memoryIterator{task: t}
 	}
-	it.table, it.ref, it.to = s, s.seek(from), to
+	table := t.order[store].table
+	r := table.shape.span(from, to)
+	it.cursor.open(table, &r)
+	it.to = to
 	return it
 }
 
+// Last implements Base.
+func (t *memoryTask) Last(store int, to []byte) ([]byte, error) {
+	table := t.order[store].table
+	table.index(indexClass)
+	table.index(entryClass)
+	ref := table.last(entryClass)
+	if ref < 0 || to != nil && bytes.Compare(table.key(ref), to) >= 0 {
+		ref = table.last(indexClass)
+	}
+	if ref < 0 {
+		return nil, nil
+	}
+	return table.key(ref), nil
+}
+
 type memoryIterator struct {
-	task  *memoryTask
-	table *table
-	ref   int
-	to    []byte
+	task   *memoryTask
+	cursor cursor
+	to     []byte
 }
 
 func (it *memoryIterator) Next() (KV, bool, error) {
-	for it.ref >= 0 {
-		key, value := it.table.at(it.ref)
+	for it.cursor.ref >= 0 {
+		key, value := it.cursor.table.at(it.cursor.ref)
 		if it.to != nil && bytes.Compare(key, it.to) >= 0 {
 			break
 		}
-		it.ref = it.table.order.next(it.ref, 0)
+		it.cursor.next()
 		if value != nil {
 			return KV{key, value}, true, nil
 		}
 	}
-	it.ref = -1
+	it.cursor.close()
 	return KV{}, false, nil
 }
 
 func (it *memoryIterator) Close() {
-	it.table = nil
+	it.cursor.close()
 	it.task.free = append(it.task.free, it)
 }
 
@@ -195,7 +210,9 @@ func (t *memoryTask) fold() error {
 	}
 	_, err := t.open.Checkpoint(func(f *Frozen) error {
 		for i, s := range t.order {
-			s.table.fold(f.tables[i])
+			for c := range f.Changes(i) {
+				s.table.set(hashOf(c.Key), c.Key, c.Value)
+			}
 			s.table = s.table.compacted()
 			t.backend.mu.Lock()
 			s.position = f.Position(i)
@@ -210,7 +227,7 @@ func (t *memoryTask) Wipe() error {
 	t.backend.mu.Lock()
 	defer t.backend.mu.Unlock()
 	for _, s := range t.order {
-		*s = memoryStore{table: &table{}}
+		*s = memoryStore{table: &table{shape: s.table.shape}}
 	}
 	return nil
 }

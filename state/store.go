@@ -60,6 +60,9 @@ func (s *layerStore) Get(key []byte) ([]byte, bool, error) {
 			return value, state == present, nil
 		}
 	}
+	if layers.horizons[s.index].hides(s.open.shape, key) {
+		return nil, false, nil
+	}
 	return s.base.get(s.task, s.index, key)
 }
 
@@ -180,18 +183,11 @@ type merge struct {
 	existed map[int]bool
 }
 
-// cursor is a place in a table.
-type cursor struct {
-	table *table
-	ref   int // < 0 at the end
-	limit int // refs from here on were written after the range began
-}
-
 // open begins at from.
 func (m *merge) open(from, to []byte) {
 	s := m.store
 	clear(m.existed)
-	m.cursors, m.head, m.hasHead, m.fetch, m.err = [3]cursor{}, KV{}, false, false, nil
+	m.head, m.hasHead, m.fetch, m.err = KV{}, false, false, nil
 	m.writes, m.opened = s.writes, s.open.len()
 	m.from, m.to = append(m.bounds[0][:0], from...), nil
 	m.bounds[0] = m.from
@@ -203,7 +199,7 @@ func (m *merge) open(from, to []byte) {
 		}
 	}
 	for i := range m.cursors {
-		m.cursors[i].ref = -1
+		m.cursors[i].close()
 	}
 	switch {
 	case s.task.closed:
@@ -215,18 +211,15 @@ func (m *merge) open(from, to []byte) {
 	// The overlays are taken before the base: a checkpoint that ends in between is
 	// then seen twice, in the order of the layers, and not missed.
 	layers := s.task.layers.Load()
-	tables := [...]*table{s.open, layers.committed[s.index], nil}
+	r := s.open.shape.span(m.from, m.to)
+	m.cursors[0].open(s.open, &r)
+	m.cursors[1].open(layers.committed[s.index], &r)
 	if layers.frozen != nil {
-		tables[2] = layers.frozen[s.index]
+		m.cursors[2].open(layers.frozen[s.index], &r)
 	}
-	for i, t := range tables {
-		if t == nil || t.len() == 0 {
-			continue
-		}
-		t.index()
-		m.cursors[i] = cursor{table: t, ref: t.seek(from), limit: t.len()}
+	if !layers.horizons[s.index].hidesAll(&r) {
+		m.base, m.fetch = s.task.base.Scan(s.index, m.from, m.to), true
 	}
-	m.base, m.fetch = s.task.base.Scan(s.index, m.from, m.to), true
 }
 
 // Next returns the next entry that still exists, with its present value.
@@ -283,9 +276,6 @@ func (m *merge) step() (kv KV, ok bool, err error) {
 	best := -1
 	for i := range m.cursors {
 		c := &m.cursors[i]
-		for c.ref >= c.limit && c.ref >= 0 {
-			c.ref = c.table.order.next(c.ref, 0)
-		}
 		if c.ref < 0 {
 			continue
 		}
@@ -309,16 +299,11 @@ func (m *merge) step() (kv KV, ok bool, err error) {
 	for i := range m.cursors {
 		c := &m.cursors[i]
 		if c.ref >= 0 && (i == best || bytes.Equal(c.key(), kv.Key)) {
-			c.ref = c.table.order.next(c.ref, 0)
+			c.next()
 		}
 	}
 	if m.hasHead && bytes.Equal(m.head.Key, kv.Key) {
 		m.hasHead, m.fetch = false, true
 	}
 	return kv, true, nil
-}
-
-func (c *cursor) key() []byte {
-	key, _ := c.table.at(c.ref)
-	return key
 }

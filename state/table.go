@@ -12,14 +12,17 @@ import (
 // keys costs a collection 1.8 s, this costs it nothing).
 //
 // A table is written by one goroutine. One that is no longer written can be read
-// by several, index aside: see order.
+// by several, indexes aside: see order.
 type table struct {
+	shape   shape
+	times   [classes]times
 	entries []tableEntry
 	slots   []slot // open addressing, linear probing, a power of two
 	slab    slab
 	garbage int // slab bytes that no entry uses any more
 	deleted int // entries that are deletes
 	order   order
+	groups  groups
 }
 
 // tableEntry is one key. Its place in entries is its ref.
@@ -28,12 +31,16 @@ type tableEntry struct {
 	keyLen, valueLen uint32
 	valueCap         uint32
 	deleted          bool
+	class            uint8
 }
 
 // slot holds an entry's ref + 1 in its lower half, 0 for none, and the upper 32
 // bits of the key's hash in its own upper half. They also say where a key belongs,
 // so that a table grows without a look at its keys.
 type slot uint64
+
+func (s slot) ref() int  { return int(s&(1<<32-1)) - 1 }
+func (s slot) tag() slot { return s >> 32 }
 
 func slotOf(hash uint64, ref int) slot { return slot(hash)&^(1<<32-1) | slot(ref+1) }
 
@@ -56,6 +63,17 @@ const (
 )
 
 func (t *table) len() int { return len(t.entries) }
+
+// meets reports whether the table can have keys of a range.
+func (t *table) meets(r *keyRange) bool {
+	return len(t.entries) > 0 && (!r.timed || t.times[r.class].meet(r))
+}
+
+// key returns the key of the entry with the ref given.
+func (t *table) key(ref int) []byte {
+	e := &t.entries[ref]
+	return t.slab.at(e.key, e.keyLen)
+}
 
 // size is about how many bytes the table takes.
 func (t *table) size() int64 {
@@ -144,18 +162,26 @@ func (t *table) insert(hash uint64, key []byte) (ref int) {
 	ref = len(t.entries)
 	e := tableEntry{key: t.slab.alloc(len(key)), keyLen: uint32(len(key))}
 	copy(t.slab.at(e.key, e.keyLen), key)
+	if t.shape != plain {
+		class, at, known := t.shape.time(key)
+		t.times[class].add(at, known)
+		e.class = uint8(class)
+	} else {
+		e.class = entryClass
+	}
 	t.entries = append(t.entries, e)
-	t.place(slotOf(hash, ref))
+	place(t.slots, slotOf(hash, ref))
 	return ref
 }
 
-func (t *table) place(s slot) {
-	mask := uint64(len(t.slots) - 1)
+// place puts a slot where it belongs.
+func place(slots []slot, s slot) {
+	mask := uint64(len(slots) - 1)
 	i := home(uint64(s), mask)
-	for t.slots[i] != 0 {
+	for slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	t.slots[i] = s
+	slots[i] = s
 }
 
 func (t *table) grow() {
@@ -163,7 +189,7 @@ func (t *table) grow() {
 	t.slots = make([]slot, max(minSlots, 2*len(old)))
 	for _, s := range old {
 		if s != 0 {
-			t.place(s)
+			place(t.slots, s)
 		}
 	}
 }
@@ -172,14 +198,15 @@ func (t *table) grow() {
 // time was needed.
 func (t *table) reset() {
 	if len(t.slots) > 8*minSlots && len(t.entries)*16 < len(t.slots) {
-		*t = table{}
+		*t = table{shape: t.shape}
 		return
 	}
 	clear(t.slots)
 	t.entries = t.entries[:0]
 	t.slab.reset()
-	t.garbage, t.deleted = 0, 0
+	t.garbage, t.deleted, t.times = 0, 0, [classes]times{}
 	t.order.reset()
+	t.groups.reset()
 }
 
 // compacted returns the table without its deletes and its garbage, or itself if
@@ -188,7 +215,7 @@ func (t *table) compacted() *table {
 	if t.deleted*2 <= len(t.entries) && int64(t.garbage)*2 <= t.slab.used {
 		return t
 	}
-	c := &table{}
+	c := &table{shape: t.shape}
 	for ref := range t.entries {
 		if key, value := t.at(ref); value != nil {
 			c.set(hashOf(key), key, value)

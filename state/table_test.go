@@ -18,16 +18,23 @@ func TestTable(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(r, "seed"), 1))
 		keys := rapid.SampledFrom([]int{3, 100, 2000}).Draw(r, "keys")
-		table, model := &table{}, map[string][]byte{} // nil for a delete
+		shape := rapid.SampledFrom([]shape{plain, indexed, grouped, sided}).Draw(r, "shape")
+		table, model := &table{shape: shape}, map[string][]byte{} // nil for a delete
 		for range rapid.IntRange(1, 10).Draw(r, "rounds") {
 			for range rng.IntN(keys) {
-				key := fmt.Sprint(rng.IntN(keys))
+				key := string(shapedKey(rng, keys, shape))
 				var value []byte
 				if rng.IntN(4) > 0 {
 					value = bytes.Repeat([]byte{byte(rng.IntN(256))}, rng.IntN(200))
 				}
 				table.set(hashOf([]byte(key)), []byte(key), value)
 				model[key] = value
+			}
+			if rng.IntN(3) > 0 {
+				for range 5 {
+					from, to := shapedRange(rng, keys, shape)
+					checkRange(r, table, model, from, to)
+				}
 			}
 			checkTable(r, table, model)
 			switch rng.IntN(6) {
@@ -57,24 +64,90 @@ func checkTable(r *rapid.T, table *table, model map[string][]byte) {
 	if _, found := table.get(hashOf([]byte("none")), []byte("none")); found != absent {
 		r.Fatalf("a key that was never set is found")
 	}
-	table.index()
+	for class := range classes {
+		table.index(class)
+	}
 	sorted := slices.Sorted(maps.Keys(model))
 	at := table.seek(nil)
 	for _, key := range sorted {
 		if at < 0 {
 			r.Fatalf("the index ends before %q", key)
 		}
-		if got, _ := table.at(at); string(got) != key {
+		if got := table.key(at); string(got) != key {
 			r.Fatalf("the index has %q, want %q", got, key)
 		}
 		if got := table.seek([]byte(key)); got != at {
 			r.Fatalf("seek(%q) = %d, want %d", key, got, at)
 		}
-		at = table.order.next(at, 0)
+		at = table.after(at)
 	}
 	if at >= 0 {
 		r.Fatalf("the index goes on after the last key")
 	}
+}
+
+func checkRange(r *rapid.T, table *table, model map[string][]byte, from, to []byte) {
+	var want, got []string
+	for _, key := range slices.Sorted(maps.Keys(model)) {
+		if key >= string(from) && (to == nil || key < string(to)) {
+			want = append(want, key)
+		}
+	}
+	span := table.shape.span(from, to)
+	var c cursor
+	for c.open(table, &span); c.ref >= 0 && (to == nil || bytes.Compare(c.key(), to) < 0); c.next() {
+		got = append(got, string(c.key()))
+	}
+	if !slices.Equal(got, want) {
+		r.Fatalf("[%q, %q) has %q, want %q", from, to, got, want)
+	}
+}
+
+// shapedKey draws a key of a store of the shape, now and then one that is not as it should be.
+func shapedKey(rng *rand.Rand, keys int, s shape) []byte {
+	if s == plain || rng.IntN(20) == 0 {
+		odd := [][]byte{{}, {0}, {0, 1}, {1}, {1, 'l'}, {1, 9, 'a'}, {1, 1, 'a', 1}, {1, 'l', 1, 'a', 2}, {2}, {0xff, 0xff}}
+		if s != plain && rng.IntN(2) == 0 {
+			return odd[rng.IntN(len(odd))]
+		}
+		return fmt.Append(nil, rng.IntN(keys))
+	}
+	at := int64(rng.IntN(keys))
+	key := fmt.Append(nil, rng.IntN(keys)%7)
+	if rng.IntN(2) == 0 {
+		return appendIndexKey(nil, at/3, key)
+	}
+	return shapedEntry(rng, s, key, at)
+}
+
+func shapedEntry(rng *rand.Rand, s shape, key []byte, at int64) []byte {
+	b := appendSpanKey(nil, key, at, at/2, rng.IntN(2) == 0)
+	if s == sided {
+		b = slices.Insert(b, 1, "lr"[rng.IntN(2)])
+	}
+	return b
+}
+
+// shapedRange draws a range: of one group, of the index, or any.
+func shapedRange(rng *rand.Rand, keys int, s shape) (from, to []byte) {
+	at := int64(rng.IntN(keys))
+	switch rng.IntN(4) {
+	case 0:
+		return appendIndexKey(nil, at/3, nil), appendIndexKey(nil, int64(rng.IntN(keys)), nil)
+	case 1:
+		return TimerIndex()
+	case 2:
+		from = shapedEntry(rng, s, fmt.Append(nil, rng.IntN(keys)%7), at)
+		to = slices.Clone(from)
+		if n := s.group(from); n > 0 {
+			to = appendTime(to[:n], at+int64(rng.IntN(keys)))
+		}
+		return from, to
+	}
+	if from, to = shapedKey(rng, keys, s), shapedKey(rng, keys, s); rng.IntN(5) == 0 {
+		to = nil
+	}
+	return from, to
 }
 
 // TestTableOverwritesInPlace keeps a hot key from filling the slab.

@@ -1,9 +1,11 @@
 package badgerstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
@@ -24,10 +26,18 @@ type task struct {
 	// The task's goroutine reads through one transaction until the next commit, for
 	// opening one costs as much as a read, or until a checkpoint has ended: the next
 	// one displaces the overlay that held what the transaction does not see.
+	reading *reading      // nil if there is none
+	ended   atomic.Uint64 // checkpoints
+	key     []byte
+}
+
+// reading is a transaction that is read in, with its iterators.
+type reading struct {
 	txn   *badger.Txn
-	asOf  uint64 // checkpoints that had ended when txn began
-	key   []byte
-	ended atomic.Uint64 // checkpoints
+	asOf  uint64 // checkpoints that had ended when it began
+	over  bool   // nothing new is read in it
+	inUse int    // iterators
+	idle  []*iterator
 }
 
 // OpenTask opens the stores of a task. Stores whose data are in doubt, or were
@@ -129,13 +139,9 @@ func (t *task) setPrefixes() {
 
 // Get implements state.Base.
 func (t *task) Get(store int, key, dst []byte) ([]byte, bool, error) {
-	// Whoever does not find an overlay any more reads here after the end of its checkpoint.
-	if ended := t.ended.Load(); t.txn == nil || t.asOf != ended {
-		t.endRead()
-		t.txn, t.asOf = t.db.badger.NewTransaction(false), ended
-	}
+	r := t.beginRead()
 	t.key = append(append(t.key[:0], t.prefixes[store]...), key...)
-	value, err := get(t.txn, t.key, dst)
+	value, err := get(r.txn, t.key, dst)
 	switch {
 	case err == nil:
 		return value, true, nil
@@ -145,12 +151,29 @@ func (t *task) Get(store int, key, dst []byte) ([]byte, bool, error) {
 	return nil, false, t.fault(store, "get", err)
 }
 
-// endRead ends the reading transaction, if there is one: while it lasts, Badger keeps
-// every version that it could see.
+// beginRead returns the transaction to read in.
+func (t *task) beginRead() *reading {
+	// Whoever does not find an overlay any more reads here after the end of its checkpoint.
+	if ended := t.ended.Load(); t.reading == nil || t.reading.asOf != ended {
+		t.endRead()
+		t.reading = &reading{txn: t.db.badger.NewTransaction(false), asOf: ended}
+	}
+	return t.reading
+}
+
+// endRead ends the transaction, if there is one: while it lasts, Badger keeps every version that it could see, and
+// the tables that its iterators go over.
 func (t *task) endRead() {
-	if t.txn != nil {
-		t.txn.Discard()
-		t.txn = nil
+	r := t.reading
+	if r == nil {
+		return
+	}
+	t.reading, r.over = nil, true
+	for _, it := range r.idle {
+		it.it.Close()
+	}
+	if r.inUse == 0 {
+		r.txn.Discard()
 	}
 }
 
@@ -165,29 +188,70 @@ func (t *task) fault(store int, op string, err error) error {
 
 // Scan implements state.Base.
 func (t *task) Scan(store int, from, to []byte) state.Iterator {
+	it := t.iterator(store)
 	prefix := t.prefixes[store]
-	opts := badger.DefaultIteratorOptions
-	opts.Prefix, opts.PrefetchValues = prefix, false
-	it := &iterator{task: t, store: store, prefix: len(prefix), txn: t.db.badger.NewTransaction(false)}
-	it.it = it.txn.NewIterator(opts)
+	it.to, it.begun = nil, false
 	if to != nil {
-		it.to = append(append([]byte{}, prefix...), to...)
+		it.end = append(append(it.end[:0], prefix...), to...)
+		it.to = it.end
 	}
-	it.it.Seek(append(append([]byte{}, prefix...), from...))
+	t.key = append(append(t.key[:0], prefix...), from...)
+	it.it.Seek(t.key)
 	return it
+}
+
+// iterator returns an iterator over a store. Making one costs more than a seek, so it is kept for the next range.
+func (t *task) iterator(store int) *iterator {
+	r := t.beginRead()
+	r.inUse++
+	for i, it := range r.idle {
+		if it.store == store {
+			r.idle = slices.Delete(r.idle, i, i+1)
+			return it
+		}
+	}
+	opts := badger.DefaultIteratorOptions
+	opts.Prefix, opts.PrefetchValues = t.prefixes[store], false
+	return &iterator{task: t, reading: r, store: store, prefix: len(opts.Prefix), it: r.txn.NewIterator(opts)}
+}
+
+// Last implements state.Base.
+func (t *task) Last(store int, to []byte) ([]byte, error) {
+	prefix := t.prefixes[store]
+	var last []byte
+	err := t.db.badger.View(func(txn *badger.Txn) error {
+		opts := badger.DefaultIteratorOptions
+		opts.Prefix, opts.PrefetchValues, opts.Reverse = prefix, false, true
+		it := txn.NewIterator(opts)
+		defer it.Close()
+		end := append(slices.Clone(prefix), to...)
+		if to == nil {
+			end = append(end, bytes.Repeat([]byte{0xff}, state.MaxKeyBytes-len(prefix))...)
+		}
+		it.Seek(end)
+		if it.Valid() && to != nil && bytes.Equal(it.Item().Key(), end) {
+			it.Next()
+		}
+		if it.Valid() {
+			last = it.Item().KeyCopy(nil)[len(prefix):]
+		}
+		return nil
+	})
+	return last, translate("last", err)
 }
 
 // iterator is a [state.Iterator] over a store.
 type iterator struct {
-	task   *task
-	store  int
-	prefix int    // bytes before the store's own key
-	to     []byte // with the prefix; nil for no bound
-	txn    *badger.Txn
-	it     *badger.Iterator
-	begun  bool
-	key    []byte
-	value  []byte
+	task    *task
+	reading *reading
+	store   int
+	prefix  int    // bytes before the store's own key
+	to      []byte // with the prefix; nil for no bound
+	end     []byte // buffer of to
+	it      *badger.Iterator
+	begun   bool
+	key     []byte
+	value   []byte
 }
 
 func (it *iterator) Next() (state.KV, bool, error) {
@@ -217,8 +281,16 @@ func (it *iterator) Next() (state.KV, bool, error) {
 }
 
 func (it *iterator) Close() {
+	r := it.reading
+	r.inUse--
+	if !r.over {
+		r.idle = append(r.idle, it)
+		return
+	}
 	it.it.Close()
-	it.txn.Discard()
+	if r.inUse == 0 {
+		r.txn.Discard()
+	}
 }
 
 // Wipe implements state.Base: a new generation, and the old one is left to the sweep.
