@@ -138,6 +138,40 @@ func TestEndOfATransactionWaitsTwice(t *testing.T) {
 	})
 }
 
+// Offsets wait for their own fsync only, from the second transaction on: the group's partition is part of it from
+// its beginning. A transaction without offsets leaves nothing behind in the group.
+func TestOffsetsOfATransactionWaitOnce(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(c *broker.Config) { c.FS = slowSync() }, func(t *testing.T, r *raw) {
+		_ = r.nc.SetDeadline(time.Time{})
+		id := r.create("orders", 1)
+		c := newTxn(r, "tx")
+		for i := range 4 {
+			if got := c.write(12, "orders", 0, "a"); got.ErrorCode != 0 {
+				t.Fatalf("Produce: error %d", got.ErrorCode)
+			}
+			if i != 2 {
+				began := time.Now()
+				if code := c.commitOffset(5, "g", nil, "orders", id, int64(i)); code != 0 {
+					t.Fatalf("TxnOffsetCommit: error %d", code)
+				}
+				// The first one makes the topic; the last one follows a transaction without offsets.
+				if took := time.Since(began); i == 1 && took != time.Second || i == 3 && took != 2*time.Second {
+					t.Errorf("transaction %d: TxnOffsetCommit took %v", i, took)
+				}
+			}
+			c.mustEnd(true)
+			want := int64(i)
+			if i == 2 {
+				want = 1
+			}
+			if got := r.fetchOffset(9, "g", "orders", id); got.Offset != want || got.Code != 0 {
+				t.Errorf("transaction %d: the offset is %d (error %d), want %d", i, got.Offset, got.Code, want)
+			}
+		}
+	})
+}
+
 // A failed fsync is not acknowledged, and fences its partition only.
 func TestFailedFsyncFencesThePartition(t *testing.T) {
 	t.Parallel()

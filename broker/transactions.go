@@ -70,6 +70,8 @@ type transactional struct {
 	// The following belong to the holder of the turn.
 	txn  txn.Txn
 	gone bool // forgotten: look the id up again
+	// offsets are the partitions of __consumer_offsets that the last transaction wrote to.
+	offsets []txn.Partition
 
 	shown atomic.Pointer[txn.Txn] // what was last stored, for those who only look
 }
@@ -291,13 +293,33 @@ func (ts *transactions) verify(ctx context.Context, id string, p txn.Producer, p
 	return refused, nil
 }
 
-// addTo is add for who holds the turn.
+// addTo is add for who holds the turn. A transaction that begins gets those partitions of __consumer_offsets
+// that the last one wrote to, so that offsets, which mostly come at the end, need not be waited for
+// twice. If none come, a marker is written there for nothing.
 func (ts *transactions) addTo(ctx context.Context, x *transactional, p txn.Producer, version txn.Version, partitions []txn.Partition) error {
+	begins := version >= txn.TV2 && x.txn.State != txn.Ongoing
+	if begins {
+		partitions = append(slices.Clip(partitions), x.offsets...)
+	}
 	next, changed, err := x.txn.Add(time.Now(), p, version, partitions)
 	if err != nil || !changed {
 		return err
 	}
+	if begins {
+		x.offsets = nil
+	}
 	return ts.store(ctx, x, next)
+}
+
+// addOffsets is addTo for a partition of __consumer_offsets.
+func (ts *transactions) addOffsets(ctx context.Context, x *transactional, p txn.Producer, at txn.Partition) error {
+	if err := ts.addTo(ctx, x, p, txn.TV2, []txn.Partition{at}); err != nil {
+		return err
+	}
+	if !slices.Contains(x.offsets, at) {
+		x.offsets = append(x.offsets, at)
+	}
+	return nil
 }
 
 // end handles EndTxn. Once the outcome is stored it is final, and the client is told

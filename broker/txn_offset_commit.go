@@ -74,7 +74,7 @@ func (b *Broker) commitOffsetsInTransaction(ctx context.Context, req *kmsg.TxnOf
 		p := txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}
 		at := b.groups.offsetsPlace(req.Group)
 		if req.Version >= implicitAddOffsets {
-			err = b.txns.addTo(ctx, x, p, txn.TV2, []txn.Partition{at})
+			err = b.txns.addOffsets(ctx, x, p, at)
 		} else {
 			err = x.txn.Verify(p, at)
 		}
