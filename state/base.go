@@ -17,6 +17,8 @@ type Base interface {
 	// Last returns the last key before to, nil if there is none; a nil to is the end. It may be one that is deleted. It is called
 	// before the task is used.
 	Last(store int, to []byte) ([]byte, error)
+	// CacheBytes is how much of what Get has found may be kept in memory for each store now; 0 is nothing.
+	CacheBytes() int64
 	// Grew says by how many bytes the task's committed overlay grew (shrank, if
 	// negative). It starts a checkpoint when one is due, and waits while there is
 	// more than may be; it does neither if the overlay shrank. An error fails the

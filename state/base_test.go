@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -12,6 +13,7 @@ type countingBase struct {
 	Base
 	value string // none if it is empty
 	asked []string
+	cache int64
 }
 
 func (b *countingBase) Get(_ int, key, dst []byte) ([]byte, bool, error) {
@@ -20,6 +22,8 @@ func (b *countingBase) Get(_ int, key, dst []byte) ([]byte, bool, error) {
 }
 
 func (b *countingBase) Grew(int64) error { return nil }
+
+func (b *countingBase) CacheBytes() int64 { return b.cache }
 
 // A key is looked up in the base once in a row, until a commit may have changed what is there.
 func TestBaseIsAskedOnce(t *testing.T) {
@@ -54,5 +58,60 @@ func TestBaseIsAskedOnce(t *testing.T) {
 		if want := []string{"a", "b", "a", "a"}; !slices.Equal(base.asked, want) {
 			t.Errorf("asked of the base (-want +got):\n%s", cmp.Diff(want, base.asked))
 		}
+	}
+}
+
+// What was read of the base is kept until an overlay goes, in so many bytes; the longest unread goes first.
+func TestReadsAreCached(t *testing.T) {
+	t.Parallel()
+	base := &countingBase{value: "v", cache: 8000}
+	task, err := NewLayers(TaskID{}, []Spec{{Name: "s"}}, nil, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := task.Store("s")
+	get := func(want int, keys ...string) {
+		t.Helper()
+		before := len(base.asked)
+		for _, key := range keys {
+			if v, found, err := s.Get([]byte(key)); err != nil || !found || string(v) != base.value {
+				t.Errorf("Get(%s) = %q, %t, %v, want %q", key, v, found, err, base.value)
+			}
+		}
+		if got := len(base.asked) - before; got != want {
+			t.Errorf("the base was asked %d times for %q, want %d", got, keys, want)
+		}
+	}
+	get(3, "a", "b", "c", "a", "b", "c")
+	if err := s.Put([]byte("a"), []byte("w")); err != nil {
+		t.Fatal(err)
+	}
+	commit := func() {
+		t.Helper()
+		if err := task.Commit(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit()
+	get(0, "b", "c")
+	write := func(*Frozen) error { return nil }
+	base.value = "w" // of a, and as good as any for the others
+	for range 2 {    // the second drops the overlay that has a
+		if err := s.Put([]byte("d"), []byte("w")); err != nil {
+			t.Fatal(err)
+		}
+		commit()
+		if _, err := task.Checkpoint(write); err != nil {
+			t.Fatal(err)
+		}
+	}
+	get(3, "a", "b", "c", "a")
+	for n := range 1000 {
+		get(1, fmt.Sprint(n))
+		get(0, "a")
+	}
+	get(1, "b")
+	if got := s.(*layerStore).base.cache; got.young.size()+got.old.size() > 9000 {
+		t.Errorf("the cache has %d bytes, want at most about 8000", got.young.size()+got.old.size())
 	}
 }

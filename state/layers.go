@@ -50,6 +50,7 @@ type layerSet struct {
 	committed []*table // by store
 	frozen    []*table // nil before the first checkpoint
 	horizons  []horizon
+	epoch     uint64 // counts the overlays that went
 }
 
 // NewLayers returns a task over base, whose stores stand at the positions given.
@@ -62,7 +63,7 @@ func NewLayers(id TaskID, specs []Spec, positions []Position, base Base) (*Layer
 		if _, taken := l.byName[spec.Name]; taken {
 			return nil, fmt.Errorf("state: task %v names store %q twice", id, spec.Name)
 		}
-		s := &layerStore{task: l, index: i, open: &table{shape: spec.shape()}}
+		s := &layerStore{task: l, index: i, open: &table{shape: spec.shape()}, base: baseRead{cache: &readCache{}}}
 		l.stores = append(l.stores, s)
 		l.byName[spec.Name] = s
 	}
@@ -311,7 +312,7 @@ func (l *Layers) freeze() *Frozen {
 	}
 	l.mu.pending = f
 	l.mu.moved = false
-	l.layers.Store(&layerSet{committed: l.newTables(), frozen: committed, horizons: horizons})
+	l.layers.Store(&layerSet{committed: l.newTables(), frozen: committed, horizons: horizons, epoch: last.epoch + 1})
 	return f
 }
 
@@ -349,7 +350,7 @@ func (l *Layers) forget() int64 {
 	clear(l.mu.positions)
 	l.mu.moved = false
 	l.mu.pending = nil
-	l.layers.Store(&layerSet{committed: l.newTables(), horizons: make([]horizon, len(l.stores))})
+	l.layers.Store(&layerSet{committed: l.newTables(), horizons: make([]horizon, len(l.stores)), epoch: l.layers.Load().epoch + 1})
 	return l.dirty.Swap(0)
 }
 

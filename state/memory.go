@@ -170,6 +170,9 @@ func (t *memoryTask) Last(store int, to []byte) ([]byte, error) {
 	return table.key(ref), nil
 }
 
+// CacheBytes implements Base.
+func (t *memoryTask) CacheBytes() int64 { return 0 }
+
 type memoryIterator struct {
 	task   *memoryTask
 	cursor cursor

@@ -63,7 +63,7 @@ func (s *layerStore) Get(key []byte) ([]byte, bool, error) {
 	if layers.horizons[s.index].hides(s.open.shape, key) {
 		return nil, false, nil
 	}
-	return s.base.get(s.task, s.index, key)
+	return s.base.get(s.task, s.index, layers.epoch, hash, key)
 }
 
 // baseRead is what a read from the base brought. Whoever puts a key has often looked it up just before, and layers above the
@@ -73,11 +73,17 @@ type baseRead struct {
 	known      bool
 	key, value []byte
 	found      bool
-	commits    uint64 // of the task, before the read
+	commits    uint64     // of the task, before the read
+	cache      *readCache // nil for none
 }
 
-func (r *baseRead) get(task *Layers, store int, key []byte) ([]byte, bool, error) {
+func (r *baseRead) get(task *Layers, store int, epoch, hash uint64, key []byte) ([]byte, bool, error) {
 	if !r.known || r.commits != task.commits || !bytes.Equal(r.key, key) {
+		if r.cache != nil {
+			if value, found := r.cache.get(epoch, hash, key); found {
+				return value, true, nil
+			}
+		}
 		r.known = false // while the bytes change
 		value, found, err := task.base.Get(store, key, r.value[:0])
 		if err != nil {
@@ -85,6 +91,9 @@ func (r *baseRead) get(task *Layers, store int, key []byte) ([]byte, bool, error
 		}
 		if found {
 			r.value = value
+			if most := task.base.CacheBytes(); most > 0 && r.cache != nil {
+				r.cache.add(hash, key, value, most)
+			}
 		}
 		r.known, r.found, r.commits = true, found, task.commits
 		r.key = append(r.key[:0], key...)

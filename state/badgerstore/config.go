@@ -22,6 +22,9 @@ type Config struct {
 	// MemTableBytes is the size of a memtable; there are two, and their files on disk
 	// are twice as large. The default is 16 MiB, the least 8 MiB.
 	MemTableBytes int64
+	// ReadCacheBytes is how much of what was read from the database is kept in memory, over all tasks: each open store
+	// has an equal part. The default is 16 MiB; a negative number keeps nothing.
+	ReadCacheBytes int64
 	// Logger hears of checkpoints that pause, and of databases thrown away. The
 	// default is slog.Default.
 	Logger *slog.Logger
@@ -36,6 +39,7 @@ func (c Config) withDefaults() Config {
 	set(&c.CheckpointBytes, 64<<20)
 	set(&c.MinFreeBytes, 512<<20)
 	set(&c.MemTableBytes, 16<<20)
+	set(&c.ReadCacheBytes, 16<<20)
 	if c.CheckpointAge == 0 {
 		c.CheckpointAge = 10 * time.Second
 	}

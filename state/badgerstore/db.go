@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -30,6 +31,8 @@ type DB struct {
 	sweep   chan struct{} // a generation is to be removed
 	closing chan struct{}
 	done    sync.WaitGroup
+
+	openStores atomic.Int64 // of all open tasks
 
 	mu struct {
 		sync.Mutex

@@ -11,6 +11,8 @@
 //     and by age; a commit waits for it only while there is more to write than
 //     Config allows. A crash leaves the database behind the changelog, never ahead of
 //     it: what is in it beyond its position is written again by the replay.
+//   - What was read of keys that no overlay has is kept in memory, some bytes for each
+//     store, until the next checkpoint of the task.
 //   - Wiping a task is a new generation. Keys of the old one are deleted in the
 //     background, in small batches.
 //

@@ -71,6 +71,7 @@ func (db *DB) OpenTask(id state.TaskID, specs []state.Spec) (state.Task, error) 
 		return nil, err
 	}
 	db.mu.tasks[id] = t
+	db.openStores.Add(int64(len(specs)))
 	return t.layers, nil
 }
 
@@ -215,6 +216,9 @@ func (t *task) iterator(store int) *iterator {
 	return &iterator{task: t, reading: r, store: store, prefix: len(opts.Prefix), it: r.txn.NewIterator(opts)}
 }
 
+// CacheBytes implements state.Base.
+func (t *task) CacheBytes() int64 { return t.db.cfg.ReadCacheBytes / max(1, t.db.openStores.Load()) }
+
 // Last implements state.Base.
 func (t *task) Last(store int, to []byte) ([]byte, error) {
 	prefix := t.prefixes[store]
@@ -325,6 +329,7 @@ func (t *task) Close() error {
 	if errors.Is(err, ErrNoSpace) {
 		err = nil // said already; the changelog has it
 	}
+	t.db.openStores.Add(-int64(len(t.specs)))
 	t.db.forget(t.id, t.layers.Retire())
 	return err
 }
