@@ -16,7 +16,8 @@ const (
 	Decoding = task.Decoding
 	// Processing: a function failed or panicked, of a step, a timer or a punctuation.
 	Processing = task.Processing
-	// Producing: an output does not encode, is too large, has no key where its topic is compacted, or the cluster refuses it: the
+	// Producing: an output does not encode, is too large, has no key where its topic is compacted, has a time
+	// further in the future than its topic takes (message.timestamp.after.max.ms), or the cluster refuses it: the
 	// topic is gone, or this application may not write it.
 	Producing = task.Producing
 	// Waiting: it did not fail, but an earlier record of its key did, and keys are parked. Such a record is a dead letter, without

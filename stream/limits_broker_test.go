@@ -51,6 +51,8 @@ func TestSettingsChangeWhileRunning(t *testing.T) {
 		{"lowered-again-repartition", "max.message.bytes", "5000", `for topic "lowered-again-repartition" is above the limit of`},
 		{"lowered-blobs-changelog", "max.message.bytes", "5000", `raise max.message.bytes of topic "lowered-blobs-changelog"`},
 		{"copies", "cleanup.policy", "compact", `"copies", which is compacted`},
+		{"copies", "message.timestamp.after.max.ms", "60000", `for topic "copies" lies more than 1m0s after the clock`},
+		{"lowered-again-repartition", "message.timestamp.after.max.ms", "60000", `for topic "lowered-again-repartition" lies more than 1m0s after the clock`},
 	} {
 		for _, g := range []Guarantee{ExactlyOnce, AtLeastOnce} {
 			t.Run(strings.Join([]string{test.topic, test.key, []string{"exactly-once", "at-least-once"}[g]}, "/"), func(t *testing.T) {
@@ -79,9 +81,12 @@ func TestSettingsChangeWhileRunning(t *testing.T) {
 				alter(t, c, test.topic, test.key, test.value)
 				more := someLines(20, 5)
 				bad := &more[19] // the last of its key: what is overwritten before the commit never reaches the changelog
-				if test.key == "cleanup.policy" {
+				switch test.key {
+				case "cleanup.policy":
 					bad.Key = "none"
-				} else {
+				case "message.timestamp.after.max.ms":
+					bad.Time = time.Now().Add(30 * time.Minute)
+				default:
 					bad.Value = strings.Repeat("x", 10_000)
 				}
 				write(t, c, lines, more...)
@@ -113,6 +118,44 @@ func TestSettingsChangeWhileRunning(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A topic refuses a batch for the time of one of its records. That one is a dead letter; the others of the request, of the batch
+// too, are written, and nothing is tried again.
+func TestTimesThatATopicDoesNotTake(t *testing.T) {
+	t.Parallel()
+	for _, g := range []Guarantee{ExactlyOnce, AtLeastOnce} {
+		t.Run([]string{"exactly-once", "at-least-once"}[g], func(t *testing.T) {
+			t.Parallel()
+			c := openCluster(t, Embedded(t.TempDir()))
+			createTopics(t, c, 1, "lines")
+			input := lines.EventTime(func(v string) time.Time {
+				if v == "far" {
+					return time.Now().AddDate(50, 0, 0)
+				}
+				return time.Now()
+			})
+			b := NewBuilder("far")
+			b.From(input).Rekey("again", serde.String, serde.String, func(k, _ string) string { return k }).Process("count", count, seenStore).To(NewTopic("copies", serde.String, serde.Int64))
+			b.From(input).To(NewTopic("straight", serde.String, serde.String))
+			all := someLines(20, 5)
+			all[10].Value = "far"
+			write(t, c, lines, all...)
+			stats := runToEnd(t, build(t, b), c, Config{Guarantee: g})
+			if stats.Processed != 39 || stats.DeadLetters != 1 || stats.Rewinds != 0 {
+				t.Errorf("the run has %+v, want 20 lines and 19 of the repartition topic, one dead letter and no rewind", stats)
+			}
+			for _, topic := range []string{"copies", "straight"} {
+				if n := len(read(t, c, NewTopic(topic, serde.String, serde.Bytes))); n != 19 {
+					t.Errorf("%d outputs in %s, want 19", n, topic)
+				}
+			}
+			dead := read(t, c, NewTopic("far-dead-letters", serde.String, serde.String))
+			if len(dead) != 1 || dead[0].Value != "far" || headerOf(dead[0].Headers, HeaderStage) != "producing" {
+				t.Errorf("dead letters are %+v, want the one record, at the stage producing", dead)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -229,6 +230,8 @@ func (a *Admin) committed(ctx context.Context, group string) (kadm.OffsetRespons
 type Takes struct {
 	RecordBytes int  // the largest one: key, value and headers
 	OnlyKeyed   bool // it is compacted: a record without a key is refused
+	// Ahead is how far the time of a record may lie after the cluster's clock. Zero is any.
+	Ahead time.Duration
 }
 
 // Takes returns what the topics take, by their settings. Of a topic whose settings the cluster does not tell it returns Kafka's
@@ -250,6 +253,7 @@ func (a *Admin) Takes(ctx context.Context, topics ...string) (map[string]Takes, 
 			continue
 		}
 		t := takes[r.Name]
+		appendTime := false
 		for _, c := range r.Configs {
 			switch c.Key {
 			case "max.message.bytes":
@@ -258,9 +262,25 @@ func (a *Admin) Takes(ctx context.Context, topics ...string) (map[string]Takes, 
 				}
 			case "cleanup.policy":
 				t.OnlyKeyed = strings.Contains(c.MaybeValue(), "compact")
+			case "message.timestamp.after.max.ms":
+				t.Ahead = timeBound(c.MaybeValue())
+			case "message.timestamp.type":
+				appendTime = c.MaybeValue() == "LogAppendTime"
 			}
+		}
+		if appendTime { // the cluster does not look at the record's
+			t.Ahead = 0
 		}
 		takes[r.Name] = t
 	}
 	return takes, nil
+}
+
+// timeBound is a setting in milliseconds as a duration; 0 if it is so large that it bounds nothing.
+func timeBound(text string) time.Duration {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms > int64(math.MaxInt64/time.Millisecond) {
+		return 0
+	}
+	return max(time.Duration(ms)*time.Millisecond, time.Millisecond)
 }

@@ -3,7 +3,9 @@ package task
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream/internal/client"
@@ -25,14 +27,17 @@ type Frame struct {
 	output string // topic of the output that failed it
 	fatal  error  // failure that stops the task
 
-	takes   func(topic string) client.Takes // nil where nothing is written
-	fits    int                             // the size of an output that every topic takes
-	refused func(topic string) error
-	stores  map[string]*store
-	globals map[string]*Global // by topic
-	due     []*schedule        // as the nodes asked for it
-	writes  writes
-	inStore bool // a call into the state layer is running
+	takes func(topic string) client.Takes // nil where nothing is written
+	fits  int                             // the size of an output that every topic takes
+	// Every topic takes an output whose time, in milliseconds, is latest at most; now is that of Run.
+	latest, now int64
+	ahead       time.Duration // the least of all topics; 0 is any
+	refused     func(topic string) error
+	stores      map[string]*store
+	globals     map[string]*Global // by topic
+	due         []*schedule        // as the nodes asked for it
+	writes      writes
+	inStore     bool // a call into the state layer is running
 
 	background Background
 	closers    []func()
@@ -140,18 +145,30 @@ func (f *Frame) Emit(buf []byte, o Out) error {
 		p.headers = f.outs[n-1].headersEnd
 	}
 	size := client.Size(buf[start:o.KeyEnd], buf[o.KeyEnd:], f.headers[p.headers:])
-	if f.takes != nil && (size > f.fits || o.NullKey) {
+	if f.takes != nil && (size > f.fits || o.NullKey || o.Timestamp > f.latest) {
 		switch takes := f.takes(o.Topic); {
 		case size > takes.RecordBytes:
 			return f.FailOutput(o.Topic, fmt.Errorf("a record of %d bytes, key, value and headers, for topic %q is above the limit of %d: raise max.message.bytes of the topic",
 				size, o.Topic, takes.RecordBytes))
 		case o.NullKey && takes.OnlyKeyed:
 			return f.FailOutput(o.Topic, fmt.Errorf("a record without a key for topic %q, which is compacted: no later record could replace it; give it a key (Rekey)", o.Topic))
+		case takes.Ahead > 0 && o.Timestamp-f.now > takes.Ahead.Milliseconds():
+			return f.FailOutput(o.Topic, fmt.Errorf("the time %s of a record for topic %q lies more than %v after the clock: mend the event time, or raise message.timestamp.after.max.ms of the topic",
+				time.UnixMilli(o.Timestamp).UTC().Format(time.RFC3339), o.Topic, takes.Ahead))
 		}
 	}
 	f.arena = buf
 	f.outs = append(f.outs, p)
 	return nil
+}
+
+// looksAt takes the wall-clock time by which the times of outputs are judged.
+func (f *Frame) looksAt(now time.Time) {
+	f.now = now.UnixMilli()
+	f.latest = f.now + f.ahead.Milliseconds()
+	if f.ahead == 0 {
+		f.latest = math.MaxInt64
+	}
 }
 
 // takeEffect applies the writes and hands on the outputs that were held back.

@@ -54,6 +54,7 @@ type Config struct {
 	// The default is 100 ms; a negative value never waits.
 	MaxWait time.Duration
 	// Takes says what a topic takes, of outputs and of the changelogs of stores; what does not fit makes its input a dead letter.
+	// How far an output's time may lie ahead of the clock is judged by the time that Run is given.
 	// The default is 1,000,000 bytes, which leaves room for the batch around it under Kafka's default limit.
 	Takes func(topic string) client.Takes
 
@@ -149,8 +150,12 @@ func New(cfg Config) (*Task, error) {
 		t.parking = &parking{store: on, frame: &t.frame}
 	}
 	for i, topic := range t.sub.Outputs {
-		if n := cfg.Takes(topic).RecordBytes; i == 0 || n < t.frame.fits {
-			t.frame.fits = n
+		takes := cfg.Takes(topic)
+		if i == 0 || takes.RecordBytes < t.frame.fits {
+			t.frame.fits = takes.RecordBytes
+		}
+		if takes.Ahead > 0 && (t.frame.ahead == 0 || takes.Ahead < t.frame.ahead) {
+			t.frame.ahead = takes.Ahead
 		}
 	}
 	sources := cfg.Program.Open(t.sub, &t.frame)
@@ -237,6 +242,7 @@ func (t *Task) Advance(to int64) { t.target = max(t.target, to) }
 // time: for MaxWait, wall-clock punctuations and idle inputs. After an error the task has stopped: it returns the same error again.
 func (t *Task) Run(limit int, now time.Time) (int, error) {
 	t.now = now
+	t.frame.looksAt(now)
 	for n := range limit {
 		if took, err := t.step(); err != nil || !took {
 			return n, err
