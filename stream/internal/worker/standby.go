@@ -242,10 +242,11 @@ func (w *Worker) probe() {
 
 // follow opens the state of standbys and keeps it up to date until ctx ends.
 func (w *Worker) follow(ctx context.Context, f *following) error {
-	tasks, err := w.existing(ctx, f.tasks)
+	found, err := w.client.Admin().Topics(ctx, inputsOf(f.tasks)...)
 	if err != nil {
 		return err
 	}
+	tasks := existing(f.tasks, found)
 	for _, r := range tasks {
 		if r.state != nil {
 			continue
@@ -273,23 +274,25 @@ func (w *Worker) follow(ctx context.Context, f *following) error {
 	}
 }
 
-// existing are those of the tasks that there are: of the sub-topologies that share a unit some may have fewer partitions.
-func (w *Worker) existing(ctx context.Context, wanted map[state.TaskID]*running) (tasks []*running, err error) {
-	var inputs []string
-	for _, r := range wanted {
-		inputs = append(inputs, r.sub.Inputs...)
+// inputsOf are the input topics of tasks.
+func inputsOf(tasks map[state.TaskID]*running) (topics []string) {
+	for _, r := range tasks {
+		topics = append(topics, r.sub.Inputs...)
 	}
-	slices.Sort(inputs)
-	found, err := w.client.Admin().Topics(ctx, slices.Compact(inputs)...)
-	if err != nil {
-		return nil, err
-	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
+
+// existing are those of the tasks that there are, in order: of the sub-topologies that share a unit some may have fewer partitions.
+// Of a task that there is not there is no changelog partition either, and following it would fail those of all others.
+func existing(wanted map[state.TaskID]*running, found map[string]client.Topic) (tasks []*running) {
 	for id, r := range wanted {
 		if slices.ContainsFunc(r.sub.Inputs, func(topic string) bool { return id.Partition < found[topic].Partitions }) {
 			tasks = append(tasks, r)
 		}
 	}
-	return tasks, nil
+	slices.SortFunc(tasks, func(a, b *running) int { return compareTasks(a.id, b.id) })
+	return tasks
 }
 
 // followOnce follows the changelogs until ctx ends, or local data turn out not to fit them.
