@@ -53,9 +53,9 @@ fuzz: ## run each fuzz target for TIME (default 30s)
 
 RELIABILITY = TestCrashAnywhere|TestCrashAtRandom|TestCoordinatorsCrashAnywhere|TestTornTail|TestAnyFault|TestEveryFailure|TestDiskFull|TestHugePrefixes|TestSlowClients|TestConnectionFlood|TestBombsAreStored|TestOversizedRecords
 
-reliability: ## crashes, damage and hostile clients at the figures of docs/guarantees.md (about 15 minutes)
+reliability: ## crashes, damage and hostile clients at the figures of docs/guarantees.md (about 20 minutes)
 	RIFFLE_RELIABILITY=1 go test -count=1 -timeout 30m -v -run '$(RELIABILITY)' ./broker ./broker/commitlog 
-	RIFFLE_RELIABILITY=1 go test -count=1 -timeout 30m -v -run TestManyPoisonPills ./stream
+	RIFFLE_RELIABILITY=1 go test -count=1 -timeout 30m -v -run 'TestManyPoisonPills|TestDisorder|TestHotKey' ./stream
 	RIFFLE_E2E_CYCLES=300 go test -count=1 -timeout 30m -v -run 'TestServerKills' ./internal/e2e
 	$(MAKE) fuzz TIME=60s
 

@@ -140,20 +140,16 @@ var tableModels = []tableModel{
 	{
 		name: "changes of a table", // of a row that is not there a delete is none
 		define: func(b *stream.Builder) stream.Table[string, string] {
-			return b.Table(modelLeft).Filter(long).Changes(func(c stream.Change[string]) string { return c.Old.Value + ">" + c.New.Value }).
+			return b.Table(modelLeft).Changes(func(c stream.Change[string]) string { return c.Old.Value + ">" + c.New.Value }).
 				Reduce(textStore("all"), func(a, v string) string { return a + " " + v })
 		},
 		rows: func(events []event) map[string]string {
 			rows, before := make(map[string]string), make(map[string]string)
 			for _, e := range events {
-				v := e.value
-				if !long(v) {
-					v = ""
+				if old := before[e.key]; old != "" || e.value != "" {
+					rows[e.key] = strings.TrimPrefix(rows[e.key]+" "+old+">"+e.value, " ")
 				}
-				if old := before[e.key]; old != "" || v != "" {
-					rows[e.key] = strings.TrimPrefix(rows[e.key]+" "+old+">"+v, " ")
-				}
-				before[e.key] = v
+				before[e.key] = e.value
 			}
 			return rows
 		},

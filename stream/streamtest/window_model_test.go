@@ -28,16 +28,14 @@ type part struct {
 // noKey is the key of a part that has none: it counts nowhere, but time goes on with it.
 const noKey = "null"
 
-// drawParts draws records that come late and at equal times.
+// drawParts draws records that come late and at equal times: each is up to 20 ms behind the latest one, or up to 8 ms ahead.
 func drawParts(t *rapid.T) []part {
-	n := rapid.IntRange(1, 40).Draw(t, "records")
-	parts := make([]part, n)
+	parts := make([]part, rapid.IntRange(10, 60).Draw(t, "records"))
+	now := int64(0)
 	for i := range parts {
-		parts[i] = part{
-			rapid.SampledFrom([]string{"", "a", "b", "ab", "a", "b", "ab", noKey}).Draw(t, "key"),
-			rapid.Int64Range(0, 80).Draw(t, "time"),
-			fmt.Sprint(i),
-		}
+		at := max(now+rapid.Int64Range(-20, 8).Draw(t, "time"), 0)
+		now = max(now, at)
+		parts[i] = part{rapid.SampledFrom([]string{"", "a", "ab", "a", "ab", noKey}).Draw(t, "key"), at, fmt.Sprint(i)}
 	}
 	return parts
 }
