@@ -234,6 +234,24 @@ var tableModels = []tableModel{
 		times: latestTimes,
 	},
 	{
+		name: "count of a rekeyed stream", stream: true, // through a repartition topic
+		define: func(b *stream.Builder) stream.Table[string, string] {
+			return b.From(modelLeft).Rekey("by", serde.String, serde.String, func(k, v string) string { return k + v[:1] }).
+				Count(state.NewTableStore("n", serde.String, serde.Int64)).
+				Map(func(n int64) string { return fmt.Sprint(n) })
+		},
+		rows: func(events []event) map[string]string {
+			n := make(map[string]int)
+			rows := make(map[string]string)
+			for _, e := range events {
+				k := e.key + e.value[:1]
+				n[k]++
+				rows[k] = fmt.Sprint(n[k])
+			}
+			return rows
+		},
+	},
+	{
 		name: "reduce", stream: true,
 		define: func(b *stream.Builder) stream.Table[string, string] {
 			return b.From(modelLeft).Reduce(textStore("all"), func(a, v string) string { return a + "," + v })
