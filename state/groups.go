@@ -40,13 +40,7 @@ func (t *table) group() bool {
 func (t *table) addToGroup(ref int, key []byte, prefix int) {
 	g := &t.groups
 	if (g.count+1)*slotsPerKey > len(g.slots) {
-		old := g.slots
-		g.slots = make([]slot, max(minSlots, 2*len(old)))
-		for _, s := range old {
-			if s != 0 {
-				place(g.slots, s)
-			}
-		}
+		g.slots = grown(g.slots)
 	}
 	hash := hashOf(key[:prefix])
 	i, found := t.findGroup(hash, key[:prefix])

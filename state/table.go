@@ -157,7 +157,7 @@ func (t *table) write(ref int, value []byte) {
 
 func (t *table) insert(hash uint64, key []byte) (ref int) {
 	if (len(t.entries)+1)*slotsPerKey > len(t.slots) {
-		t.grow()
+		t.slots = grown(t.slots)
 	}
 	ref = len(t.entries)
 	e := tableEntry{key: t.slab.alloc(len(key)), keyLen: uint32(len(key))}
@@ -184,14 +184,15 @@ func place(slots []slot, s slot) {
 	slots[i] = s
 }
 
-func (t *table) grow() {
-	old := t.slots
-	t.slots = make([]slot, max(minSlots, 2*len(old)))
+// grown returns twice as many slots, with what is in the old ones.
+func grown(old []slot) []slot {
+	slots := make([]slot, max(minSlots, 2*len(old)))
 	for _, s := range old {
 		if s != 0 {
-			place(t.slots, s)
+			place(slots, s)
 		}
 	}
+	return slots
 }
 
 // reset empties the table and keeps its memory, unless it was much more than this

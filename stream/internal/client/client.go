@@ -325,9 +325,9 @@ func view(p kgo.FetchTopicPartition) Batch {
 		if r.Attrs.IsControl() {
 			continue
 		}
-		rec := Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp.UnixMilli(), Offset: r.Offset}
-		rec.Headers = headersOf(r)
-		b.Records = append(b.Records, rec)
+		b.Records = append(b.Records, Record{
+			Key: r.Key, Value: r.Value, Headers: headersOf(r), Timestamp: r.Timestamp.UnixMilli(), Offset: r.Offset,
+		})
 	}
 	return b
 }
