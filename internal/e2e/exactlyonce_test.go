@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riffle-stream/riffle/internal/e2e/bank"
 	"github.com/riffle-stream/riffle/stream"
@@ -179,11 +181,42 @@ func (w *teller) wait(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", w.name, err, tail(w.err.String()))
 		}
 	case <-time.After(2 * time.Minute):
-		_ = w.cmd.Process.Kill()
-		<-w.done // its output is complete then
-		t.Fatalf("%s does not come to the end of the transfers\n%s", w.name, tail(w.err.String()))
+		logCluster(t, w.addr)
+		_ = w.cmd.Process.Signal(syscall.SIGQUIT) // for the stacks of all that waits
+		<-w.done                                  // its output is complete then
+		t.Fatalf("%s does not come to the end of the transfers\n%s", w.name, w.err)
 	}
 	w.done = nil
+}
+
+// logCluster logs what may keep an instance waiting: the group, open transactions, and partitions whose stable offset is not
+// their end.
+func logCluster(t *testing.T, addr string) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	admin := kadm.NewClient(cl)
+	groups, err := admin.DescribeGroups(ctx)
+	t.Logf("groups: %+v, %v", groups, err)
+	for _, group := range groups.Names() {
+		offsets, err := admin.FetchOffsets(kadm.RequireStable(ctx), group)
+		t.Logf("stable offsets of %s: %v, %v, %v", group, offsets.Offsets(), err, offsets.Error())
+	}
+	transactions, err := admin.ListTransactions(ctx, nil, nil)
+	t.Logf("transactions: %+v, %v", transactions, err)
+	ends, err := admin.ListEndOffsets(ctx)
+	stable, err2 := admin.ListCommittedOffsets(ctx)
+	t.Logf("ends: %v, %v", err, err2)
+	ends.Each(func(end kadm.ListedOffset) {
+		if at, ok := stable.Lookup(end.Topic, end.Partition); !ok || at.Offset != end.Offset {
+			t.Logf("%s partition %d: end %d, stable %d", end.Topic, end.Partition, end.Offset, at.Offset)
+		}
+	})
 }
 
 // customers write transfers, and remember them.
