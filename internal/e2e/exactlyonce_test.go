@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riffle-stream/riffle/internal/e2e/bank"
@@ -73,11 +72,8 @@ func bankBroker(t *testing.T, kind string) string {
 		startServer(t, t.TempDir(), addr)
 		return addr
 	}
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
+	fake := newFake(t)
+	holdFollowers(fake)
 	return fake.ListenAddrs()[0]
 }
 
