@@ -73,7 +73,7 @@ func bankBroker(t *testing.T, kind string) string {
 		return addr
 	}
 	fake := newFake(t)
-	holdFollowers(fake)
+	holdSyncs(fake)
 	return fake.ListenAddrs()[0]
 }
 

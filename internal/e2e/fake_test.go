@@ -22,17 +22,21 @@ func newFake(t *testing.T) *kfake.Cluster {
 	return fake
 }
 
-// holdFollowers keeps members from waiting in SyncGroup: their requests are held back until the leader's has come, or
-// somebody joins.
+// holdSyncs keeps members from waiting in SyncGroup: their requests are held back until all have come, or somebody joins.
 //
 // kfake counts the members that wait in JoinGroup. One that is removed while it waits is taken off the count, also if it waits in
 // SyncGroup, where it was never counted: as when its process was killed there and comes back as the same static member.
 // From then on every rebalance waits for a join too many, until its timeout of minutes, which each further join sets
-// back (kfake of 2026-09-18, removeMember in groups.go; Kafka counts what waits in JoinGroup alone).
-func holdFollowers(fake *kfake.Cluster) {
+// back (kfake of 2026-09-18, removeMember in groups.go; Kafka counts what waits in JoinGroup alone). Nor can one go by
+// who assigns: where the leader is gone kfake tells each member that it leads, and heeds one of them (completeRebalance).
+func holdSyncs(fake *kfake.Cluster) {
 	var mu sync.Mutex
-	dealt := int32(-1)           // the last generation whose leader has dealt out partitions
-	moved := make(chan struct{}) // closed when the group goes on
+	var (
+		generation int32
+		members    int // that generation has, as far as is known
+		synced     = make(map[string]bool)
+		moved      = make(chan struct{}) // closed when the group goes on
+	)
 	goOn := func() {
 		close(moved)
 		moved = make(chan struct{})
@@ -46,16 +50,18 @@ func holdFollowers(fake *kfake.Cluster) {
 	fake.ControlKey(int16(kmsg.SyncGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		req := r.(*kmsg.SyncGroupRequest)
 		mu.Lock()
+		if req.Generation > generation {
+			generation, members = req.Generation, 0
+			clear(synced)
+		}
+		members = max(members, len(req.GroupAssignment))
+		synced[req.MemberID] = true
 		wait := moved
-		if len(req.GroupAssignment) > 0 {
-			dealt = max(dealt, req.Generation)
+		if req.Generation < generation || members > 0 && len(synced) >= members {
 			goOn()
 		}
-		held := req.Generation > dealt
 		mu.Unlock()
-		if held {
-			fake.SleepControl(func() { <-wait })
-		}
+		fake.SleepControl(func() { <-wait })
 		return nil, nil, false
 	})
 }
@@ -67,7 +73,7 @@ func TestFakeReplacesFollower(t *testing.T) {
 	defer cancel()
 	fake := newFake(t)
 	joins, syncs := arrivals(fake, kmsg.JoinGroup), arrivals(fake, kmsg.SyncGroup)
-	holdFollowers(fake)
+	holdSyncs(fake)
 	leader, follower := newMember(t, fake, "leader"), newMember(t, fake, "follower")
 
 	leader.join(ctx, t)
