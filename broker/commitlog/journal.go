@@ -11,7 +11,7 @@ import (
 
 // JournalConfig tunes a Journal. The zero value is a working configuration.
 type JournalConfig struct {
-	// FileBytes is how long each of the two files may become. The default is 8 MiB.
+	// FileBytes is how long each of the two files may become. The default is 16 MiB.
 	FileBytes int64
 
 	// Logger gets what a replay found, and why the journal is not used any more. The
@@ -20,7 +20,7 @@ type JournalConfig struct {
 }
 
 func (c JournalConfig) withDefaults() JournalConfig {
-	setDefault(&c.FileBytes, 8<<20)
+	setDefault(&c.FileBytes, 16<<20)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -37,7 +37,8 @@ const maxJournaled = 32 << 10
 // OpenJournal puts back into the logs what the journal has, before they are opened.
 //
 // There are two files, used in turn: while one is written, the logs of the other are
-// fsynced in the background.
+// fsynced in the background, one now and one then: all at once they would hold up who
+// waits for the journal.
 //
 // A Flusher uses it, from one goroutine at a time. Its files are described in
 // docs/format/journal.md.
@@ -55,7 +56,9 @@ type Journal struct {
 		files   [2]journalFile
 		current int   // which one is written
 		failed  error // why the journal is not used any more, or nil
+		closing bool
 	}
+	moved *sync.Cond // of mu: more of the current file is written, or closing is set
 }
 
 // journalFile is one of the files. What it holds counts until its logs are synced.
@@ -80,6 +83,7 @@ func journalName(i int) string { return fmt.Sprintf("journal-%d", i) }
 // An error is one of reading or writing the disk.
 func OpenJournal(fsys vfs.FS, cfg JournalConfig) (*Journal, error) {
 	j := &Journal{fsys: fsys, cfg: cfg.withDefaults()}
+	j.moved = sync.NewCond(&j.mu)
 	for i := range j.mu.files {
 		j.mu.files[i].logs = make(map[*Log]int64)
 	}
@@ -166,6 +170,7 @@ func (j *Journal) reserve(n int64) (f vfs.File, at int64, generation uint64) {
 	}
 	at = to.size
 	to.size += n
+	j.moved.Broadcast()
 	for _, t := range j.tails {
 		to.logs[t.log] = t.tail.end
 	}
@@ -211,12 +216,15 @@ func (j *Journal) begin(to *journalFile, name string, generation uint64) (err er
 	return j.fsys.SyncDir(".")
 }
 
-// settle syncs the logs of a file that is not written any more.
+// settle syncs the logs of a file that is not written any more, in the time in which the first half of the other one is.
 func (j *Journal) settle(i int) {
 	j.mu.Lock()
 	logs := j.mu.files[i].logs
 	j.mu.Unlock()
+	done := 0
 	for l, end := range logs { // nobody adds to it
+		j.awaitWritten(1-i, j.cfg.FileBytes/2*int64(done)/int64(len(logs)))
+		done++
 		if err := l.syncTo(end); err != nil {
 			j.mu.Lock()
 			j.failLocked(fmt.Errorf("a log that it has records of cannot be synced: %w", err))
@@ -229,6 +237,15 @@ func (j *Journal) settle(i int) {
 	j.mu.Unlock()
 }
 
+// awaitWritten waits until a file is so long, or the journal is closed or fails.
+func (j *Journal) awaitWritten(i int, size int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for j.mu.files[i].size < size && !j.mu.closing && j.mu.failed == nil {
+		j.moved.Wait()
+	}
+}
+
 // fail ends the use of the journal. What it has is kept for the next start.
 func (j *Journal) fail(err error) {
 	j.mu.Lock()
@@ -239,6 +256,7 @@ func (j *Journal) fail(err error) {
 func (j *Journal) failLocked(err error) {
 	if j.mu.failed == nil {
 		j.mu.failed = err
+		j.moved.Broadcast()
 		j.cfg.Logger.Error("the journal is not used any more until the next start: each log is flushed by itself", "err", err)
 	}
 }
@@ -246,6 +264,10 @@ func (j *Journal) failLocked(err error) {
 // Close ends the journal. The logs were closed before: if they are synced it leaves nothing behind,
 // and otherwise what the next OpenJournal needs.
 func (j *Journal) Close() error {
+	j.mu.Lock()
+	j.mu.closing = true
+	j.moved.Broadcast()
+	j.mu.Unlock()
 	j.settling.Wait()
 	j.mu.Lock()
 	defer j.mu.Unlock()
