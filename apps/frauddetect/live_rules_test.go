@@ -57,7 +57,7 @@ func TestBacktestPredictsAlertsOfAChangeUnderFlow(t *testing.T) {
 	defer d.close()
 	w := d.writer()
 	for range 2000 {
-		d.pay(w, time.Time{})
+		d.pay(w)
 	}
 	if err := w.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestBacktestPredictsAlertsOfAChangeUnderFlow(t *testing.T) {
 	const condition = "amount > 90.0"
 	applied, version := d.changeRule(condition)
 	for range 2000 {
-		d.pay(w, time.Time{})
+		d.pay(w)
 	}
 	d.stop(w)
 
@@ -198,7 +198,7 @@ func BenchmarkRuleChange(b *testing.B) {
 				flown <- n
 				return
 			case <-time.After(time.Until(start.Add(time.Duration(n) * time.Second / rate))):
-				d.pay(w, time.Time{})
+				d.pay(w)
 			}
 		}
 	}()
