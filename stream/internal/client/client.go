@@ -319,6 +319,7 @@ func view(p kgo.FetchTopicPartition) Batch {
 		Partition: p.Partition,
 		End:       p.LastStableOffset,
 		Records:   make([]Record, 0, len(p.Records)),
+		First:     p.Records[0].Offset,
 		Next:      p.Records[len(p.Records)-1].Offset + 1,
 	}
 	for _, r := range p.Records {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // addressMark stands in a client id between the name of the application and the address of the instance.
@@ -53,10 +51,4 @@ func (a *Admin) Owner(ctx context.Context, group, topic string, partition int32)
 		}
 	}
 	return Owner{}, false, nil
-}
-
-// PartitionOf is where a record with a key goes, in a topic with so many partitions: murmur2, as Java's producer does.
-func PartitionOf(key []byte, partitions int32) int32 {
-	p := kgo.StickyKeyPartitioner(nil).ForTopic("")
-	return int32(p.Partition(&kgo.Record{Key: key}, int(partitions)))
 }

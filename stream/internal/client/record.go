@@ -22,6 +22,8 @@ type Batch struct {
 	Topic     string
 	Partition int32
 	Records   []Record
+	// First is the offset at which a fetched batch begins. It may be that of a record that applications do not see.
+	First int64
 	// Next is the offset after the last record of the batch, also where that record is one that applications do
 	// not see (the end of a transaction), so that a batch may be empty and still move the position.
 	Next int64

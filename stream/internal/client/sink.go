@@ -77,6 +77,9 @@ type Receipt struct{ r *kgo.Record }
 // Offset is where the record came to lie. It is negative if the broker did not say.
 func (r Receipt) Offset() int64 { return r.r.Offset }
 
+// Partition is where the record was sent.
+func (r Receipt) Partition() int32 { return r.r.Partition }
+
 // Send copies o and queues it. It blocks while the producer's buffers are full, until ctx ends. An error
 // that wraps ErrRecordTooLarge concerns this record alone; any other error means that the sink has failed.
 func (s *Sink) Send(ctx context.Context, o Output) (Receipt, error) {

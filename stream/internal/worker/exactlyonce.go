@@ -10,7 +10,8 @@ import (
 
 // exactlyOnce commits with one transaction for all tasks of the instance:
 //
-//  1. outputs, dead letters, changelog data and markers are flushed;
+//  1. outputs, dead letters, changelog data and markers are flushed, and lie where they were foretold to lie if tasks have
+//     processed them already;
 //  2. the input offsets are added, which the group refuses if the partitions have other owners;
 //  3. the transaction ends;
 //  4. the stores fold their open writes, in memory.
@@ -19,8 +20,9 @@ import (
 // commit that is certain. Where it is not, the worker rewinds: a new producer ends what is open in the cluster, the
 // overlays are dropped, and the changelogs say how it went.
 type exactlyOnce struct {
-	client *client.Client
-	cfg    *Config
+	client   *client.Client
+	cfg      *Config
+	loopback *loopback
 }
 
 func (c *exactlyOnce) begin(ctx context.Context) error { return c.client.Begin(ctx) }
@@ -48,11 +50,15 @@ func (c *exactlyOnce) commit(ctx context.Context, tasks []*running, offsets clie
 	if err := flush(ctx, c.client, c.cfg, tasks); err != nil {
 		return err
 	}
+	if err := c.loopback.check(); err != nil {
+		return err
+	}
 	failpoint.Hit("commit-outputs")
 	if err := c.client.CommitTransaction(ctx, offsets); err != nil {
 		return err
 	}
 	failpoint.Hit("commit-ended")
+	c.loopback.committed()
 	if err := foldAll(c.cfg, tasks, markers); err != nil {
 		return err
 	}

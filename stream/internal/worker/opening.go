@@ -24,6 +24,7 @@ type opening struct {
 	idle     map[state.TaskID][]IdleClose
 	// Where the inputs begin and end of tasks that have several.
 	starts, ends client.Offsets
+	topics       map[string]client.Topic // the inputs of all tasks
 	settled      client.Offsets
 	notes        client.PartitionNotes // beside them
 	err          error
@@ -142,6 +143,9 @@ func (w *Worker) restoreTasks(ctx context.Context, o *opening) (err error) {
 		return err
 	}
 	failpoint.Hit("restored")
+	if o.topics, err = w.client.Admin().Topics(ctx, w.watch.topics...); err != nil {
+		return err
+	}
 	return w.checkInputs(ctx, o.restored)
 }
 
@@ -262,6 +266,7 @@ func (w *Worker) adopt() (map[partition]int64, error) {
 	}
 	w.cfg.Logger.Info("tasks assigned", "app", w.cfg.App, "tasks", len(o.tasks))
 	maps.Copy(o.tasks, w.tasks)
+	w.loopback.know(w.cfg.Subs, o.topics)
 	w.setTasks(o.tasks)
 	return markers, w.seek(w.ctx, markers)
 }
@@ -277,7 +282,7 @@ func (w *Worker) makeTasks(o *opening, markers map[partition]int64) (err error) 
 		if r.state == nil {
 			at.streamTime = notedTime(o.notes, r)
 		}
-		r.sink = &Sink{to: w.client.NewSink(), ctx: w.ctx}
+		r.sink = &Sink{to: w.client.NewSink(), ctx: w.ctx, loopback: w.loopback}
 		r.task, err = w.cfg.NewTask(Setup{
 			ID: id, State: r.state, Sink: r.sink, Offsets: at.offsets, StreamTime: at.streamTime,
 			IdleCloses: o.idle[id], NoteIdle: func(c IdleClose) (bool, error) { return w.noteIdle(r, c) },

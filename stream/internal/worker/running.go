@@ -45,18 +45,19 @@ type input struct {
 	// start is where the task resumes, -1 while that is unknown.
 	start int64
 	// last is the offset after the last record that was added; next the offset after the last one that was
-	// polled, where the end of a transaction counts too. -1 before the first poll.
-	last, next int64
-	end        int64 // where it ended at the last poll
-	lastTime   int64 // of the last record that was added, in milliseconds
-	paused     bool  // the task holds too much of it
-	ended      bool  // it has come to the end of a run that ends by itself
+	// polled or handed over, where the end of a transaction counts too; fetched the offset after the last record of
+	// the log that was polled. -1 before the first.
+	last, next, fetched int64
+	end                 int64 // where it ended at the last poll
+	lastTime            int64 // of the last record that was added, in milliseconds
+	paused              bool  // the task holds too much of it
+	ended               bool  // it has come to the end of a run that ends by itself
 }
 
 func newInputs(topics []string) []*input {
 	inputs := make([]*input, len(topics))
 	for i, topic := range topics {
-		inputs[i] = &input{topic: topic, start: -1, last: -1, next: -1}
+		inputs[i] = &input{topic: topic, start: -1, last: -1, next: -1, fetched: -1}
 	}
 	return inputs
 }
@@ -85,20 +86,36 @@ func (r *running) add(b client.Batch) error {
 		if err := r.checkPosition(in, &b); err != nil {
 			return err
 		}
-		in.last, in.lastTime = b.Records[n-1].Offset+1, b.Records[n-1].Timestamp
+		in.fetched = b.Records[n-1].Offset + 1
+		in.added(b.Records[n-1])
 	}
 	return r.task.Add(b)
 }
 
-// checkPosition compares the first record of a batch with what the input expects. Behind it are records that the
+// take queues a batch that tasks of this instance have just written.
+func (r *running) take(b client.Batch) error {
+	in := r.input(b.Topic)
+	in.next = max(in.next, b.Next)
+	in.added(b.Records[len(b.Records)-1])
+	return r.task.Add(b)
+}
+
+// added follows the last record of a batch.
+func (in *input) added(r client.Record) {
+	if r.Offset >= in.last {
+		in.last, in.lastTime = r.Offset+1, r.Timestamp
+	}
+}
+
+// checkPosition compares where a batch begins with what the input expects. Behind it are records that the
 // topic no longer has. Before it is a log that is not the one that was read before.
 func (r *running) checkPosition(in *input, b *client.Batch) error {
-	first := b.Records[0].Offset
+	first := b.First
 	switch {
-	case in.last >= 0 && first < in.last:
+	case in.fetched >= 0 && first < in.fetched:
 		return fmt.Errorf("worker: topic %s partition %d goes back from offset %d to %d: its end was lost, or it was deleted and made again; start the application again",
-			b.Topic, b.Partition, in.last, first)
-	case in.last >= 0 || in.start < 0:
+			b.Topic, b.Partition, in.fetched, first)
+	case in.fetched >= 0 || in.start < 0:
 	case first < in.start && r.state != nil:
 		return fmt.Errorf("worker: task %s goes on at offset %d of topic %s partition %d, which begins anew at %d: the topic was deleted and made again; its state stands for the old records: rename the application, or its stores",
 			r.id, in.start, b.Topic, b.Partition, first)

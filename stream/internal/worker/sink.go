@@ -17,6 +17,11 @@ type Sink struct {
 	undecoded int64
 	// oldest is the lowest event time of the outputs since the last commit, in milliseconds; 0 if there is none.
 	oldest int64
+
+	loopback *loopback
+	keys     client.KeyPartitioner
+	topic    string     // of the last record
+	loop     *loopTopic // that it is
 }
 
 // Emit sends a record by its key. The bytes need to stay valid only during the call. It blocks while the
@@ -25,8 +30,14 @@ func (s *Sink) Emit(o client.Output) error {
 	if s.oldest == 0 || o.Timestamp < s.oldest {
 		s.oldest = o.Timestamp
 	}
-	_, err := s.to.Send(s.ctx, o)
 	s.bytes += int64(len(o.Key) + len(o.Value))
+	if s.topic != o.Topic {
+		s.topic, s.loop = o.Topic, s.loopback.topics[o.Topic]
+	}
+	if a := s.loop.lane(&s.keys, o.Key); a != nil {
+		return a.send(s.ctx, s.to, o)
+	}
+	_, err := s.to.Send(s.ctx, o)
 	return err
 }
 

@@ -20,6 +20,7 @@ type Worker struct {
 	cfg       Config
 	client    *client.Client
 	committer committer
+	loopback  *loopback
 	stop      *stopper // nil unless the run ends by itself
 	watch     *watch
 	orphans   *orphans
@@ -32,6 +33,8 @@ type Worker struct {
 	routes     map[partition][]*running
 	order      []*running // by id
 	lastCommit time.Time
+	commitTook time.Duration // the last one
+	waiting    time.Time     // since when there is something processed and not committed; zero if there is not
 	committed  bool          // in the last round
 	pollTime   time.Duration // how long the next poll may wait
 	joined     bool          // the group has dealt out partitions
@@ -150,9 +153,11 @@ func (w *Worker) open(cfg client.Config) (err error) {
 		return err
 	}
 	if w.cfg.AtLeastOnce {
+		w.loopback = newLoopback(nil)
 		w.committer = &atLeastOnce{client: w.client, cfg: &w.cfg}
 	} else {
-		w.committer = &exactlyOnce{client: w.client, cfg: &w.cfg}
+		w.loopback = newLoopback(w.cfg.OwnInputs)
+		w.committer = &exactlyOnce{client: w.client, cfg: &w.cfg, loopback: w.loopback}
 	}
 	w.watch = newWatch(w.cfg.Subs)
 	w.orphans = &orphans{logger: w.cfg.Logger}
@@ -269,6 +274,7 @@ func (w *Worker) round(ctx context.Context) (polled int, err error) {
 			continue
 		}
 		polled += len(b.Records)
+		w.loopback.fetched(b)
 		for _, r := range w.routes[partition{b.Topic, b.Partition}] {
 			err = errors.Join(err, r.add(b))
 		}
@@ -303,12 +309,19 @@ func (w *Worker) round(ctx context.Context) (polled int, err error) {
 			w.pollTime = min(w.pollTime, max(time.Until(wake), time.Millisecond))
 		}
 	}
+	if w.loopback.waiting() {
+		w.pollTime = 0
+	}
 	return polled, err
 }
 
-// runTasks runs every task that has records, may have timers that are due, or is woken by the clock, up to Workers of them in parallel.
+// runTasks runs every task that has records, may have timers that are due, or is woken by the clock, and then those that
+// were handed something by the ones before.
 func (w *Worker) runTasks() error {
 	now := time.Now()
+	if _, err := w.loopback.deliver(len(w.order), now); err != nil {
+		return err
+	}
 	var ready []*running
 	for _, r := range w.order {
 		if wake, ok := r.task.Wake(); r.task.Queued() > 0 || r.full || ok && !wake.After(now) {
@@ -316,6 +329,30 @@ func (w *Worker) runTasks() error {
 		}
 		r.full = false
 	}
+	if len(ready) == 0 {
+		return nil
+	}
+	defer w.tellHeld()
+	if err := w.committer.begin(w.ctx); err != nil {
+		return err
+	}
+	for range w.cfg.Subs { // no chain is longer, unless it goes in a circle
+		if err := w.runReady(ready, now); err != nil {
+			return err
+		}
+		var err error
+		if ready, err = w.loopback.deliver(len(w.order), now); err != nil {
+			return err
+		}
+		if len(ready) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// runReady runs tasks, up to Workers of them in parallel.
+func (w *Worker) runReady(ready []*running, now time.Time) error {
 	run := func(r *running) error {
 		start := time.Now()
 		n, err := r.run(w.cfg.MaxPollRecords, now)
@@ -323,13 +360,6 @@ func (w *Worker) runTasks() error {
 		if w.stop != nil {
 			w.cfg.Metrics.replays.Add(float64(n))
 		}
-		return err
-	}
-	if len(ready) == 0 {
-		return nil
-	}
-	defer w.tellHeld()
-	if err := w.committer.begin(w.ctx); err != nil {
 		return err
 	}
 	if len(ready) == 1 {
@@ -397,12 +427,20 @@ func (w *Worker) commitDue(early bool) bool {
 	if !dirty {
 		return false
 	}
-	if time.Since(w.lastCommit) >= w.cfg.CommitInterval ||
+	now := time.Now()
+	if processed && w.waiting.IsZero() {
+		w.waiting = now
+	}
+	if now.Sub(w.lastCommit) >= w.cfg.CommitInterval ||
 		bytes >= int64(w.cfg.MaxUncommittedBytes) || records >= w.cfg.MaxUncommittedRecords {
 		return true
 	}
 	// Positions that moved past the end of a transaction, and nothing else, can wait.
-	return drained && processed && !early && w.client.Buffered() == 0
+	if !drained || !processed {
+		return false
+	}
+	// What has come meanwhile is taken along, but does not hold up the rest for longer than a commit takes.
+	return !early && w.client.Buffered() == 0 || now.Sub(w.waiting) >= w.commitTook
 }
 
 // commit makes permanent what the tasks did. If that fails in a way that doing it again remedies, the tasks are dropped and
@@ -435,7 +473,8 @@ func (w *Worker) commit(ctx context.Context) error {
 		r.dirty, r.processed = false, 0
 	}
 	w.holdRunning()
-	w.cfg.Metrics.committed(time.Since(w.lastCommit))
+	w.commitTook, w.waiting = time.Since(w.lastCommit), time.Time{}
+	w.cfg.Metrics.committed(w.commitTook)
 	w.observe()
 	return nil
 }
@@ -523,6 +562,7 @@ func (w *Worker) setTasks(tasks map[state.TaskID]*running) {
 			w.routes[at] = append(w.routes[at], r)
 		}
 	}
+	w.loopback.setTasks(w.routes)
 	w.holdRunning()
 	w.cfg.Metrics.setTasks(w.order)
 }

@@ -101,7 +101,10 @@ func (q *queueTask) Wake() (time.Time, bool)   { return time.Time{}, false }
 func (q *queueTask) Held() bool                { return false }
 
 func batch(topic string, next int64, offsets ...int64) client.Batch {
-	b := client.Batch{Topic: topic, Next: next, End: next}
+	b := client.Batch{Topic: topic, First: next - 1, Next: next, End: next}
+	if len(offsets) > 0 {
+		b.First = offsets[0]
+	}
 	for _, o := range offsets {
 		b.Records = append(b.Records, client.Record{Offset: o})
 	}

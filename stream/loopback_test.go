@@ -1,0 +1,157 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/riffle-stream/riffle/serde"
+)
+
+var halves = NewTopic("halves", serde.String, serde.String)
+
+// chained counts lines by key, in a second sub-topology behind a topic of the user's and a third behind a rekey step.
+func chained(t testing.TB) *Topology {
+	b := NewBuilder("chained")
+	b.From(lines).To(halves)
+	b.From(halves).
+		Rekey("by-value", serde.String, serde.String, func(_, v string) string { return v }).
+		Process("count", count, seenStore).
+		To(counts)
+	return build(t, b)
+}
+
+// A chain of sub-topologies in one instance is one transaction.
+func TestChainIsOneCommit(t *testing.T) {
+	t.Parallel()
+	eachBroker(t, func(t *testing.T, c *Cluster) {
+		createTopics(t, c, 2, lines.Name, halves.Name, counts.Name)
+		app := newApp(t, chained(t), c)
+		stop := start(t, app)
+		for i := range 10 {
+			write(t, c, lines, Record[string, string]{Key: fmt.Sprint("k", i%3), Value: "v"})
+			awaitCounts(t, c, i+1)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if n := app.Stats().Rewinds; n > 0 {
+			t.Errorf("%d rewinds", n)
+		}
+		var epochs []int16
+		for _, topic := range []string{halves.Name, "chained-by-value-repartition", counts.Name} {
+			epochs = append(epochs, lastEpoch(t, c, topic))
+		}
+		if epochs[0] != epochs[1] || epochs[1] != epochs[2] {
+			t.Errorf("the last record was written with epochs %v of the producer: want one transaction", epochs)
+		}
+	})
+}
+
+// Somebody else writes to a topic between two parts of an application: each record is processed once, and none is lost.
+func TestChainWithForeignRecords(t *testing.T) {
+	t.Parallel()
+	eachBroker(t, func(t *testing.T, c *Cluster) {
+		createTopics(t, c, 2, lines.Name, halves.Name, counts.Name)
+		app := newApp(t, chained(t), c)
+		stop := start(t, app)
+		want := make(map[string]int)
+		n := 0
+		say := func(topic Topic[string, string], value string, times int) {
+			records := make([]Record[string, string], times)
+			for i := range records {
+				records[i] = Record[string, string]{Key: fmt.Sprint("k", n%7), Value: value}
+				n++
+			}
+			want[value] += times
+			write(t, c, topic, records...)
+		}
+		say(lines, "first", 20)
+		awaitCounts(t, c, n)
+		for i := range 200 {
+			say(lines, "ours", 50)
+			say(halves, "theirs", 1+i%3)
+			awaitCounts(t, c, n-rand.IntN(30))
+		}
+		awaitCounts(t, c, n)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		got := make(map[string]int)
+		for value, seen := range byKey(read(t, c, counts)) {
+			for i, at := range seen {
+				if at != int64(i+1) {
+					t.Fatalf("%s was counted %v", value, seen)
+				}
+			}
+			got[value] = len(seen)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+		if app.Stats().Rewinds == 0 {
+			t.Error("nobody came between the application's records")
+		}
+	})
+}
+
+func newApp(t *testing.T, topology *Topology, c *Cluster) *App {
+	t.Helper()
+	app, err := NewApp(topology, c, quiet(Config{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app
+}
+
+// awaitCounts waits until so many counts have come.
+func awaitCounts(t *testing.T, c *Cluster, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	got := 0
+	for _, err := range c.Follow(ctx, counts, 1_000_000) {
+		if err != nil {
+			t.Fatalf("%d of %d counts: %v", got, n, err)
+		}
+		if got++; got == n {
+			return
+		}
+	}
+	t.Fatalf("%d of %d counts", got, n)
+}
+
+// lastEpoch is that of the producer that wrote the last record of a topic.
+func lastEpoch(t *testing.T, c *Cluster, topic string) int16 {
+	t.Helper()
+	opts := []kgo.Opt{kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted())}
+	if c.seeds == nil {
+		opts = append(opts, kgo.SeedBrokers("embedded:9092"), kgo.Dialer(c.Dial))
+	} else {
+		opts = append(opts, kgo.SeedBrokers(c.seeds...))
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var last *kgo.Record
+	for ctx.Err() == nil {
+		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			if last == nil || r.ProducerEpoch > last.ProducerEpoch {
+				last = r
+			}
+		})
+	}
+	if last == nil {
+		t.Fatalf("no records in %s", topic)
+	}
+	return last.ProducerEpoch
+}
