@@ -112,19 +112,19 @@ func (w *writer) pipeline() *pipeline {
 	return &pipeline{w: w, batch: w.batch(), slots: make(chan struct{}, batchesInFlight)}
 }
 
-// change adds a change to the data with the prefix given.
-func (p *pipeline) change(prefix []byte, c state.Change) error {
+// change adds a change to the data with the prefix given, and tells how many bytes it sent with it.
+func (p *pipeline) change(prefix []byte, c state.Change) (sent int, err error) {
 	key := append(append(p.batch.alloc(len(prefix)+len(c.Key)), prefix...), c.Key...)
-	var err error
 	if c.Value == nil {
 		err = p.batch.del(key)
 	} else {
 		err = p.batch.set(key, c.Value)
 	}
 	if err == nil && p.batch.full() {
+		sent = p.batch.size
 		err = p.send()
 	}
-	return err
+	return sent, err
 }
 
 // send sends the batch and begins another one.

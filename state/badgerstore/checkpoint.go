@@ -17,6 +17,9 @@ const (
 	retryEvery  = time.Second
 )
 
+// maxRest is how long a checkpoint pauses at most between two batches.
+const maxRest = 50 * time.Millisecond
+
 // Grew implements state.Base: it accounts for what a commit adds, starts a checkpoint
 // when enough has come together, and waits while there is twice as much.
 func (t *task) Grew(bytes int64) error {
@@ -78,6 +81,7 @@ func (db *DB) runCheckpoints() {
 // checkpointUntil makes checkpoints of tasks, those with most to write first, until
 // no more than left bytes wait.
 func (db *DB) checkpointUntil(left int64) {
+	db.setPace()
 	db.mu.Lock()
 	var tasks []*task
 	for _, t := range db.mu.tasks {
@@ -99,6 +103,32 @@ func (db *DB) checkpointUntil(left int64) {
 		if err := db.checkpoint(t); err != nil {
 			return // paused or failed, and said so
 		}
+	}
+}
+
+// setPace lets a run of checkpoints take half as long as what it writes took to come together. All at once it would
+// take the disk and the processors from those who wait for a commit.
+func (db *DB) setPace() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	now := time.Now()
+	db.mu.pace = now.Sub(db.mu.lastRun).Seconds() / 2 / float64(max(db.mu.dirty, 1))
+	db.mu.lastRun = now
+}
+
+// rest pauses after some bytes of a run, unless somebody waits for the checkpoint, or it falls behind.
+func (db *DB) rest(t *task, bytes int) {
+	db.mu.Lock()
+	behind, pause := db.mu.dirty >= db.cfg.CheckpointBytes*3/2, db.mu.pace*float64(bytes)
+	db.mu.Unlock()
+	if behind || t.closing.Load() {
+		return
+	}
+	timer := time.NewTimer(min(time.Duration(pause*float64(time.Second)), maxRest))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-db.closing:
 	}
 }
 
@@ -156,9 +186,13 @@ func (t *task) write(f *state.Frozen) error {
 	defer p.discard()
 	for i, prefix := range t.prefixes {
 		for c := range f.Changes(i) {
-			if err := p.change(prefix, c); err != nil {
+			sent, err := p.change(prefix, c)
+			if err != nil {
 				_ = p.wait()
 				return err
+			}
+			if sent > 0 {
+				t.db.rest(t, sent)
 			}
 		}
 	}

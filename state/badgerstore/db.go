@@ -44,6 +44,8 @@ type DB struct {
 		closed  bool
 		stats   Stats
 		noticed time.Time // when lack of space was logged last
+		lastRun time.Time // when a run of checkpoints began last
+		pace    float64   // seconds per byte that the present one may take
 	}
 }
 
@@ -110,6 +112,7 @@ func (db *DB) open() (err error) {
 	db.mu.room = sync.NewCond(&db.mu)
 	db.mu.tasks = make(map[state.TaskID]*task)
 	db.mu.stores = make(map[string]uint32)
+	db.mu.lastRun = time.Now()
 	return db.loadStores()
 }
 

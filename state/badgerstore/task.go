@@ -22,6 +22,7 @@ type task struct {
 	generation uint32
 	prefixes   [][]byte // of the data, by store
 	layers     *state.Layers
+	closing    atomic.Bool // Close waits for the checkpoint that is being written
 
 	// The task's goroutine reads through one transaction until the next commit, for
 	// opening one costs as much as a read, or until a checkpoint has ended: the next
@@ -325,6 +326,7 @@ func (t *task) Wipe() error {
 // Close implements state.Base.
 func (t *task) Close() error {
 	t.endRead()
+	t.closing.Store(true)
 	err := t.db.checkpoint(t)
 	if errors.Is(err, ErrNoSpace) {
 		err = nil // said already; the changelog has it
