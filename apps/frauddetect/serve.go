@@ -94,7 +94,7 @@ func parseServeOptions(args []string, out io.Writer) (o serveOptions, err error)
 	return o, errors.Join(errs...)
 }
 
-// commitInterval is short because somebody waits: a decision takes three commits, one for each part of the chain.
+// commitInterval is short because somebody waits.
 const commitInterval = 2 * time.Millisecond
 
 // runServe runs the desk and its API until ctx ends.

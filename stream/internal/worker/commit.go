@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/state/changelog"
 	"github.com/riffle-stream/riffle/stream/internal/client"
@@ -52,16 +50,21 @@ func flush(ctx context.Context, cl *client.Client, cfg *Config, tasks []*running
 	return nil
 }
 
-// eachTask calls f for the tasks that have state, up to Workers at a time.
+// eachTask calls f for the tasks that have state, up to Workers at a time, unless there is little to write.
 func eachTask(cfg *Config, tasks []*running, f func(i int, r *running) error) error {
-	var g errgroup.Group
-	g.SetLimit(cfg.Workers)
-	for i, r := range tasks {
-		if r.state != nil {
-			g.Go(func() error { return f(i, r) })
-		}
+	bytes, limit := int64(0), cfg.Workers
+	for _, r := range tasks {
+		bytes += r.uncommittedBytes()
 	}
-	return g.Wait()
+	if bytes < littleBytes {
+		limit = 1
+	}
+	return parallel(len(tasks), limit, func(i int) error {
+		if tasks[i].state == nil {
+			return nil
+		}
+		return f(i, tasks[i])
+	})
 }
 
 // sendChanges sends the open writes of a task to its changelogs and returns the stores that need a marker: those with

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream/internal/client"
 )
@@ -34,6 +32,7 @@ type Worker struct {
 	order      []*running // by id
 	lastCommit time.Time
 	commitTook time.Duration // the last one
+	recordTime time.Duration // what a record took in the last run of tasks, about
 	waiting    time.Time     // since when there is something processed and not committed; zero if there is not
 	committed  bool          // in the last round
 	pollTime   time.Duration // how long the next poll may wait
@@ -351,26 +350,29 @@ func (w *Worker) runTasks() error {
 	return nil
 }
 
-// runReady runs tasks, up to Workers of them in parallel.
+// runReady runs tasks, up to Workers of them in parallel, unless there is little to do.
 func (w *Worker) runReady(ready []*running, now time.Time) error {
-	run := func(r *running) error {
-		start := time.Now()
+	queued, limit := 0, w.cfg.Workers
+	for _, r := range ready {
+		queued += r.task.Queued()
+	}
+	if w.recordTime > 0 && time.Duration(queued)*w.recordTime < littleTime {
+		limit = 1
+	}
+	start := time.Now()
+	err := parallel(len(ready), limit, func(i int) error {
+		r, start := ready[i], time.Now()
 		n, err := r.run(w.cfg.MaxPollRecords, now)
 		w.cfg.Metrics.ran(r, n, time.Since(start))
 		if w.stop != nil {
 			w.cfg.Metrics.replays.Add(float64(n))
 		}
 		return err
+	})
+	if queued > 0 {
+		w.recordTime = time.Since(start) / time.Duration(queued)
 	}
-	if len(ready) == 1 {
-		return run(ready[0])
-	}
-	var g errgroup.Group
-	g.SetLimit(w.cfg.Workers)
-	for _, r := range ready {
-		g.Go(func() error { return run(r) })
-	}
-	return g.Wait()
+	return err
 }
 
 // tellHeld tells the metrics how many tasks do not go on.
