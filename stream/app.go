@@ -42,7 +42,8 @@ type Config struct {
 	Workers int
 	// CommitInterval is how long processed records may wait for their commit, and so how much is done again after
 	// a crash. The default is 100 ms. With ExactlyOnce a commit comes as soon as all records that were fetched are
-	// processed: the interval counts only while the App is busy.
+	// processed: the interval counts only while the App is busy. Where one instance runs the whole topology, what passes
+	// several of its parts is committed once.
 	CommitInterval time.Duration
 	// TransactionTimeout is how long the transaction of an instance that crashed may keep readers of its outputs waiting, and
 	// the longest time that one commit may take. A restart of an instance by the same Instance name ends it at once.
@@ -68,8 +69,8 @@ type Config struct {
 	// for the last commit. A function that does not return is waited for. The default is 30 s.
 	ShutdownTimeout time.Duration
 
-	// MaxPollRecords bounds what is processed between two looks at the group. The default is 10,000 records; slow
-	// functions stop earlier, after about a second.
+	// MaxPollRecords bounds what is processed between two looks at the group, and what waits in memory between two parts of
+	// the topology. The default is 10,000 records; slow functions stop earlier, after about a second.
 	MaxPollRecords int
 	// MaxQueuedRecords bounds what a task holds of one input partition while it waits for another. Above it
 	// the partition is not fetched. The default is 50,000 records.

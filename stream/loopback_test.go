@@ -31,7 +31,7 @@ func TestChainIsOneCommit(t *testing.T) {
 	t.Parallel()
 	eachBroker(t, func(t *testing.T, c *Cluster) {
 		createTopics(t, c, 2, lines.Name, halves.Name, counts.Name)
-		app := newApp(t, chained(t), c)
+		app := newApp(t, chained(t), c, Config{})
 		stop := start(t, app)
 		for i := range 10 {
 			write(t, c, lines, Record[string, string]{Key: fmt.Sprint("k", i%3), Value: "v"})
@@ -53,12 +53,22 @@ func TestChainIsOneCommit(t *testing.T) {
 	})
 }
 
-// Somebody else writes to a topic between two parts of an application: each record is processed once, and none is lost.
+// Somebody else writes to a topic between two parts of an application, and there is more than is kept in memory between them: each
+// record is processed once, and none is lost.
 func TestChainWithForeignRecords(t *testing.T) {
 	t.Parallel()
+	for _, limit := range []int{0, 3} {
+		t.Run(fmt.Sprintf("MaxPollRecords=%d", limit), func(t *testing.T) {
+			t.Parallel()
+			testForeignRecords(t, Config{MaxPollRecords: limit})
+		})
+	}
+}
+
+func testForeignRecords(t *testing.T, cfg Config) {
 	eachBroker(t, func(t *testing.T, c *Cluster) {
 		createTopics(t, c, 2, lines.Name, halves.Name, counts.Name)
-		app := newApp(t, chained(t), c)
+		app := newApp(t, chained(t), c, cfg)
 		stop := start(t, app)
 		want := make(map[string]int)
 		n := 0
@@ -100,9 +110,9 @@ func TestChainWithForeignRecords(t *testing.T) {
 	})
 }
 
-func newApp(t *testing.T, topology *Topology, c *Cluster) *App {
+func newApp(t *testing.T, topology *Topology, c *Cluster, cfg Config) *App {
 	t.Helper()
-	app, err := NewApp(topology, c, quiet(Config{}))
+	app, err := NewApp(topology, c, quiet(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}

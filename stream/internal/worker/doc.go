@@ -9,6 +9,8 @@
 //     writes. The usual one is exactly-once: outputs, changelogs and offsets of all tasks in one transaction. The other
 //     is at-least-once: one after the other. State and input position move together in either case, in the
 //     changelog's marker.
+//   - What a task writes to a topic that another task of the instance reads is handed over to it within the round (loopback),
+//     so that a chain of sub-topologies is one commit. See docs/decisions/0017-a-chain-is-one-commit.md.
 //   - A commit that does not come about, or of which nobody knows, is rewound: the tasks are dropped and opened again
 //     where the last one left them.
 //   - A standby is the state of a task that another instance runs, kept up to date beside the loop, and handed over when

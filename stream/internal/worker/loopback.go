@@ -23,6 +23,7 @@ import (
 type loopback struct {
 	topics map[string]*loopTopic
 	tasks  int // of the whole application
+	limit  int // of records handed over in a partition, and not yet taken
 	lanes  map[partition]*lane
 	paused time.Time     // until when nothing is handed over
 	pause  time.Duration // how long that was
@@ -40,6 +41,7 @@ type loopTopic struct {
 // A transaction takes an offset more than its records, for the marker at its end.
 type lane struct {
 	at      partition
+	limit   int
 	readers []*running
 	read    int64 // the readers have, or know to be no records, what lies below; -1 if that is not known
 	tail    int64 // the partition ends here, or later
@@ -63,8 +65,8 @@ const (
 	loopbackSlab = 64 << 10
 )
 
-func newLoopback(topics []string) *loopback {
-	l := &loopback{topics: make(map[string]*loopTopic), lanes: make(map[partition]*lane)}
+func newLoopback(topics []string, limit int) *loopback {
+	l := &loopback{limit: limit, topics: make(map[string]*loopTopic), lanes: make(map[partition]*lane)}
 	for _, topic := range topics {
 		l.topics[topic] = &loopTopic{}
 	}
@@ -102,7 +104,7 @@ func (l *loopback) setTasks(routes map[partition][]*running) {
 			at.topic = topic
 			kept := before[at]
 			if kept == nil {
-				kept = &lane{at: at, read: -1}
+				kept = &lane{at: at, limit: l.limit, read: -1}
 			}
 			kept.readers = append(kept.readers[:0], routes[at]...)
 			t.lanes[p], l.lanes[at] = kept, kept
@@ -205,7 +207,7 @@ func (a *lane) ready() bool {
 	return true
 }
 
-// send sends a record to the log, and hands it over if the lane is open. The lock keeps one order for both.
+// send sends a record to the log, and hands it over if the lane is open. Above the limit it closes: the rest is read from the log. The lock keeps one order for both.
 func (a *lane) send(ctx context.Context, to *client.Sink, o client.Output) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -213,7 +215,7 @@ func (a *lane) send(ctx context.Context, to *client.Sink, o client.Output) error
 	if err != nil {
 		return err
 	}
-	if !a.open {
+	if a.open = a.open && len(a.records) < a.limit; !a.open {
 		a.other, a.mixed = receipt, true
 		return nil
 	}

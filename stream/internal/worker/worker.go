@@ -152,10 +152,10 @@ func (w *Worker) open(cfg client.Config) (err error) {
 		return err
 	}
 	if w.cfg.AtLeastOnce {
-		w.loopback = newLoopback(nil)
+		w.loopback = newLoopback(nil, 0)
 		w.committer = &atLeastOnce{client: w.client, cfg: &w.cfg}
 	} else {
-		w.loopback = newLoopback(w.cfg.OwnInputs)
+		w.loopback = newLoopback(w.cfg.OwnInputs, w.cfg.MaxPollRecords)
 		w.committer = &exactlyOnce{client: w.client, cfg: &w.cfg, loopback: w.loopback}
 	}
 	w.watch = newWatch(w.cfg.Subs)
