@@ -110,6 +110,39 @@ func testForeignRecords(t *testing.T, cfg Config) {
 	})
 }
 
+// A task that reads two topics of its own application is handed the records of both.
+func TestChainsMeet(t *testing.T) {
+	t.Parallel()
+	eachBroker(t, func(t *testing.T, c *Cluster) {
+		createTopics(t, c, 2, lines.Name, counts.Name)
+		b := NewBuilder("meeting")
+		value := func(_, v string) string { return v }
+		left := b.From(lines).Rekey("left", serde.String, serde.String, value)
+		right := b.From(lines).Rekey("right", serde.String, serde.String, value)
+		left.Merge(right).Process("count", count, seenStore).To(counts)
+		app := newApp(t, build(t, b), c, Config{})
+		stop := start(t, app)
+		const rounds, each = 50, 40
+		for range rounds {
+			write(t, c, lines, someLines(each, 7)...)
+		}
+		awaitCounts(t, c, 2*rounds*each)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		for value, seen := range byKey(read(t, c, counts)) {
+			if len(seen) != 2*rounds {
+				t.Errorf("%s was counted %d times, want %d", value, len(seen), 2*rounds)
+			}
+			for i, at := range seen {
+				if at != int64(i+1) {
+					t.Fatalf("%s was counted %v", value, seen)
+				}
+			}
+		}
+	})
+}
+
 func newApp(t *testing.T, topology *Topology, c *Cluster, cfg Config) *App {
 	t.Helper()
 	app, err := NewApp(topology, c, quiet(cfg))

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,7 +102,6 @@ func (l *loopback) setTasks(routes map[partition][]*running) {
 			if len(routes[at]) == 0 {
 				continue
 			}
-			at.topic = topic
 			kept := before[at]
 			if kept == nil {
 				kept = &lane{at: at, limit: l.limit, read: -1}
@@ -129,7 +129,11 @@ func (l *loopback) deliver(tasks int, now time.Time) (to []*running, err error) 
 				continue
 			}
 			if len(a.records) > 0 {
-				to = append(to, a.readers...)
+				for _, r := range a.readers {
+					if !slices.Contains(to, r) { // it may read several
+						to = append(to, r)
+					}
+				}
 				if err := a.deliver(); err != nil {
 					return nil, err
 				}
@@ -207,7 +211,8 @@ func (a *lane) ready() bool {
 	return true
 }
 
-// send sends a record to the log, and hands it over if the lane is open. Above the limit it closes: the rest is read from the log. The lock keeps one order for both.
+// send sends a record to the log, and hands it over if the lane is open. At the limit it closes: the rest is read from the
+// log. The lock keeps one order for both.
 func (a *lane) send(ctx context.Context, to *client.Sink, o client.Output) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
