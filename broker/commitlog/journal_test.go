@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -238,6 +239,53 @@ func TestJournalSharesAnFsync(t *testing.T) {
 	s.mustAppend(all...)
 	if n := faults.Count(faultfs.Sync) - before; n != 1 {
 		t.Errorf("%d fsyncs for %d logs, want one", n, len(all))
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The logs of a full file are fsynced while the first half of the other one is written, and not before.
+func TestJournalSpreadsFsyncs(t *testing.T) {
+	t.Parallel()
+	const logs, fileBytes = 8, 16 << 10
+	s := openJournaled(t, vfs.NewMem(), logs, JournalConfig{FileBytes: fileBytes}, Config{})
+	current := func() (file int, size int64, of map[*Log]int64) {
+		s.journal.mu.Lock()
+		defer s.journal.mu.Unlock()
+		f := s.journal.mu.files[s.journal.mu.current]
+		return s.journal.mu.current, f.size, maps.Clone(f.logs)
+	}
+	s.mustAppend(0, 1, 2, 3, 4, 5, 6, 7)
+	first, _, ends := current()
+	for file := first; file == first; {
+		s.mustAppend(0, 1, 2, 3, 4, 5, 6, 7)
+		var of map[*Log]int64
+		if file, _, of = current(); file == first {
+			ends = of
+		}
+	}
+	for {
+		synced := 0
+		for l, end := range ends {
+			if l.syncedOffset() >= end {
+				synced++
+			}
+		}
+		_, size, _ := current()
+		if most := 1 + logs*size/(fileBytes/2); int64(synced) > most {
+			t.Errorf("%d logs are synced when the other file has %d bytes, want at most %d", synced, size, most)
+		}
+		if size >= fileBytes/2 {
+			break
+		}
+		s.mustAppend(0)
+	}
+	s.journal.settling.Wait()
+	for l, end := range ends {
+		if at := l.syncedOffset(); at < end {
+			t.Errorf("%s is synced up to %d, want %d", l.dir, at, end)
+		}
 	}
 	if err := s.close(); err != nil {
 		t.Fatal(err)
