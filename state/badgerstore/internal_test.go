@@ -358,6 +358,42 @@ func TestCheckpointByAge(t *testing.T) {
 	})
 }
 
+// A checkpoint that nothing presses for takes its time; who closes its task does not wait for that.
+func TestCheckpointTakesItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := openTest(t, t.TempDir(), Config{CheckpointAge: time.Minute})
+		task := openTask(t, db)
+		const batches = 20
+		put(t, task, 0, batches*batchEntries)
+		commit(t, task, 1)
+		time.Sleep(time.Minute + batches/2*maxRest)
+		synctest.Wait()
+		if got := db.Stats().Checkpoints; got != 0 {
+			t.Errorf("%d checkpoints half way, want none", got)
+		}
+		time.Sleep(batches * maxRest)
+		synctest.Wait()
+		if got := db.Stats().Checkpoints; got != 1 {
+			t.Errorf("%d checkpoints, want 1", got)
+		}
+
+		base := db.mu.tasks[id]
+		rest := func() time.Duration {
+			start := time.Now()
+			db.rest(base, 1<<30)
+			return time.Since(start)
+		}
+		if took := rest(); took != maxRest {
+			t.Errorf("rest takes %v, want %v", took, maxRest)
+		}
+		base.closing.Store(true)
+		if took := rest(); took != 0 {
+			t.Errorf("rest takes %v while the task waits to close", took)
+		}
+	})
+}
+
 // What a checkpoint wrote is read also by a task that began to read while it was being written, and reads on when the next
 // checkpoint has displaced its overlay.
 func TestReadAcrossCheckpoints(t *testing.T) {
