@@ -32,17 +32,20 @@ func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 	return p.hashed.ForTopic(topic)
 }
 
-// KeyPartitioner tells where records with a key go: murmur2, as Java's producer does. Not concurrent.
-type KeyPartitioner struct{ r kgo.Record }
-
-// Of is the partition of a key, which is not nil, in a topic with so many of them.
-func (p *KeyPartitioner) Of(key []byte, partitions int32) int32 {
-	p.r.Key = key
-	return int32(byKey.Partition(&p.r, int(partitions)))
+// KeyPartitioner tells where records with a key go: murmur2, as Java's producer does. The zero value is ready. Not concurrent.
+type KeyPartitioner struct {
+	by kgo.TopicPartitioner
+	r  kgo.Record
 }
 
-// byKey keeps nothing between two records that have keys.
-var byKey = kgo.StickyKeyPartitioner(nil).ForTopic("")
+// Of is the partition of a key in a topic with so many of them.
+func (p *KeyPartitioner) Of(key []byte, partitions int32) int32 {
+	if p.by == nil {
+		p.by = kgo.StickyKeyPartitioner(nil).ForTopic("")
+	}
+	p.r.Key = key
+	return int32(p.by.Partition(&p.r, int(partitions)))
+}
 
-// PartitionOf is like KeyPartitioner.Of.
+// PartitionOf is like KeyPartitioner.Of. It may be called concurrently.
 func PartitionOf(key []byte, partitions int32) int32 { return new(KeyPartitioner).Of(key, partitions) }
