@@ -258,6 +258,7 @@ func size(tables []*table) (n int64) {
 func (l *Layers) Abort() {
 	for _, s := range l.stores {
 		s.open.reset()
+		s.looked.forget()
 		s.scratch.sweep = sweepState{}
 	}
 }

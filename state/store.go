@@ -16,6 +16,7 @@ type layerStore struct {
 	ranges  []*merge // that run
 	free    []*merge // that ran
 	base    baseRead // the last one
+	looked  lookups
 	scratch Scratch
 }
 
@@ -48,22 +49,31 @@ func (s *layerStore) Get(key []byte) ([]byte, bool, error) {
 		return nil, false, ErrClosed
 	}
 	hash := hashOf(key)
-	if value, state := s.open.get(hash, key); state != absent {
-		return value, state == present, nil
-	}
 	layers := s.task.layers.Load()
-	if value, state := layers.committed[s.index].get(hash, key); state != absent {
-		return value, state == present, nil
+	l := s.looked.find(s.task.commits, hash, key)
+	if l == nil {
+		l = s.looked.add(hash, key)
+		l.ref, l.value, l.in = s.overlaid(layers, hash, key)
 	}
-	if layers.frozen != nil {
-		if value, state := layers.frozen[s.index].get(hash, key); state != absent {
-			return value, state == present, nil
-		}
+	if l.in != absent {
+		return l.value, l.in == present, nil
 	}
 	if layers.horizons[s.index].hides(s.open.shape, key) {
 		return nil, false, nil
 	}
 	return s.base.get(s.task, s.index, layers.epoch, hash, key)
+}
+
+// overlaid looks a key up in the overlays. ref is its place in the open one, -1 if it is not there.
+func (s *layerStore) overlaid(layers *layerSet, hash uint64, key []byte) (ref int, value []byte, in lookup) {
+	if ref, found := s.open.find(hash, key); found {
+		value, in = s.open.value(ref)
+		return ref, value, in
+	}
+	if value, in = layers.committed[s.index].get(hash, key); in == absent && layers.frozen != nil {
+		value, in = layers.frozen[s.index].get(hash, key)
+	}
+	return -1, value, in
 }
 
 // baseRead is what a read from the base brought. Whoever puts a key has often looked it up just before, and layers above the
@@ -126,7 +136,16 @@ func (s *layerStore) set(key, value []byte) error {
 	for _, m := range s.ranges {
 		m.note(hash, key)
 	}
-	s.open.set(hash, key, value)
+	l := s.looked.find(s.task.commits, hash, key)
+	switch {
+	case l == nil:
+		s.open.set(hash, key, value)
+		return nil
+	case l.ref < 0:
+		l.ref = s.open.insert(hash, key)
+	}
+	s.open.write(l.ref, value)
+	l.value, l.in = s.open.value(l.ref)
 	return nil
 }
 

@@ -108,6 +108,11 @@ func (t *table) get(hash uint64, key []byte) ([]byte, lookup) {
 	if !found {
 		return nil, absent
 	}
+	return t.value(ref)
+}
+
+// value returns the value of the entry with the ref given, a view that the next set may change.
+func (t *table) value(ref int) ([]byte, lookup) {
 	e := &t.entries[ref]
 	if e.deleted {
 		return nil, removed
