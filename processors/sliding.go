@@ -114,14 +114,14 @@ func (c SlidingConfig) reach() (d time.Duration) {
 // the block it begins in.
 type SlidingStore[K any] struct {
 	store state.KeyValueStore[pair[K, int64], *block]
-	cfg   SlidingConfig
+	cfg   *SlidingConfig
 	err   error
 }
 
 // NewSlidingStore declares a store for [Sliding], or for a processor of your own.
 func NewSlidingStore[K any](name string, key serde.Serde[K], cfg SlidingConfig) SlidingStore[K] {
 	cfg = cfg.withDefaults()
-	s := SlidingStore[K]{store: state.NewKeyValueStore(name, pairSerde(key, serde.Int64), blockSerde), cfg: cfg, err: cfg.validate(name)}
+	s := SlidingStore[K]{store: state.NewKeyValueStore(name, pairSerde(key, serde.Int64), blockSerde), cfg: &cfg, err: cfg.validate(name)}
 	if s.err == nil {
 		// A late record puts the entry anew with its own time, so an observation may be younger than its entry by the lateness.
 		s.store = s.store.TTL(cfg.reach() + 2*cfg.Lateness)
@@ -138,8 +138,11 @@ func (s SlidingStore[K]) Spec() state.Spec {
 
 // In opens the store for the record that c processes.
 func (s SlidingStore[K]) In(c state.Context) SlidingWindows[K] {
+	if s.cfg == nil {
+		s.cfg = &SlidingConfig{} // no store was declared, and every use says so
+	}
 	return SlidingWindows[K]{
-		blocks: s.store.In(c), cfg: &s.cfg,
+		blocks: s.store.In(c), cfg: s.cfg,
 		record: c.RecordTime().UnixMilli(),
 		oldest: c.StreamTime().Add(-s.cfg.Lateness).UnixMilli(),
 	}

@@ -87,13 +87,14 @@ func (p *recentPayments) add(r desk.Recent) {
 }
 
 // before are the payments up to a time, and not older than rememberRecent.
-func (p recentPayments) before(t time.Time) (before []desk.Recent) {
-	for _, r := range p {
-		if !r.Time.After(t) && t.Sub(r.Time) < rememberRecent {
-			before = append(before, r)
-		}
+func (p recentPayments) before(t time.Time) []desk.Recent {
+	for len(p) > 0 && p[0].Time.After(t) {
+		p = p[1:]
 	}
-	return before
+	for len(p) > 0 && t.Sub(p[len(p)-1].Time) >= rememberRecent {
+		p = p[:len(p)-1]
+	}
+	return slices.Clone([]desk.Recent(p))
 }
 
 // AppendBinary appends offset, milliseconds and cents of each, as varints. It implements encoding.BinaryAppender.

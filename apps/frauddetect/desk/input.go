@@ -191,11 +191,17 @@ func (p *Prepared) parse(b []byte) error {
 	}
 	p.Verdict, p.First = verdicts[verdict], next()
 	p.Velocity = Velocity{next(), next(), next(), next()}
-	for range count() {
-		p.Recent = append(p.Recent, Recent{next(), time.UnixMilli(next()).UTC(), payment.Cents(next())})
+	if n := count(); n > 0 {
+		p.Recent = make([]Recent, n)
+		for i := range p.Recent {
+			p.Recent[i] = Recent{next(), time.UnixMilli(next()).UTC(), payment.Cents(next())}
+		}
 	}
-	for range count() {
-		p.Frauds = append(p.Frauds, LabelPlace{int32(next()), next()})
+	if n := count(); n > 0 {
+		p.Frauds = make([]LabelPlace, n)
+		for i := range p.Frauds {
+			p.Frauds[i] = LabelPlace{int32(next()), next()}
+		}
 	}
 	if err == nil && len(b) > 0 {
 		err = ErrInput
