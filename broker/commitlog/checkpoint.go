@@ -14,7 +14,7 @@ import (
 // are written in turn, so that a torn write leaves the other one. A slot fits into
 // one disk sector.
 //
-// After each fsync of the log a slot is written, but not fsynced itself: one that is
+// After each fsync of the log's own files a slot is written, but not fsynced itself: one that is
 // lost or late only makes the walk after a crash longer. Where the checkpoint must
 // not be late (when the log rolls, deletes, opens, or closes), both slots are written
 // and fsynced.

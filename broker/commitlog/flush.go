@@ -41,7 +41,8 @@ func (l *Log) unflushed() (tail, error) {
 }
 
 // noteFlushed publishes that a tail is durable, by an fsync of the log's own files or, if not synced, in
-// the journal. The caller holds flushMu.
+// the journal. Then the checkpoint is left as it is: after a crash the journal has all that it does not know of. The caller holds
+// flushMu.
 func (l *Log) noteFlushed(t tail, synced bool) error {
 	l.mu.Lock()
 	if err := l.errLocked(); err != nil {
@@ -56,6 +57,9 @@ func (l *Log) noteFlushed(t tail, synced bool) error {
 	}
 	l.mu.Unlock()
 	l.watchers.wake()
+	if !synced {
+		return nil
+	}
 
 	l.checkpointMu.Lock()
 	defer l.checkpointMu.Unlock()

@@ -27,6 +27,12 @@ func (c JournalConfig) withDefaults() JournalConfig {
 	return c
 }
 
+// journalStep is by how much a file grows at a time. An fsync of bytes that lie where some were before does not wait for the file system
+// to note where the file has its new ones.
+const journalStep = 1 << 20
+
+var zeros [journalStep]byte
+
 // maxJournaled is how much of a log may be unflushed for the journal to take it: with
 // more, an fsync of its own is cheaper than writing it twice.
 const maxJournaled = 32 << 10
@@ -66,6 +72,7 @@ type journalFile struct {
 	file       vfs.File // nil until it is needed
 	generation uint64
 	size       int64
+	room       int64          // bytes that are on disk, whatever they hold
 	logs       map[*Log]int64 // up to which offset of them it has entries
 }
 
@@ -137,11 +144,15 @@ func (j *Journal) flush(logs []*Log) {
 		return
 	}
 	finishEntries(j.buf, generation, at)
-	if _, err := f.WriteAt(j.buf, at); err != nil {
+	if err := j.makeRoom(f, at+int64(len(j.buf))); err != nil {
+		j.fail(fmt.Errorf("make room: %w", err))
+		return
+	}
+	if _, err := f.file.WriteAt(j.buf, at); err != nil {
 		j.fail(fmt.Errorf("write: %w", err)) // the logs have what was to be written
 		return
 	}
-	if err := f.Sync(); err != nil {
+	if err := f.file.Sync(); err != nil {
 		j.fail(fmt.Errorf("fsync: %w", err))
 		for _, t := range j.tails {
 			_ = t.log.fence("fsync of the journal", err)
@@ -153,9 +164,21 @@ func (j *Journal) flush(logs []*Log) {
 	}
 }
 
+// makeRoom lets a file grow beyond end, if it is shorter.
+func (j *Journal) makeRoom(f *journalFile, end int64) error {
+	for f.room < end {
+		n := min(journalStep, j.cfg.FileBytes-f.room)
+		if _, err := f.file.WriteAt(zeros[:n], f.room); err != nil {
+			return err
+		}
+		f.room += n
+	}
+	return nil
+}
+
 // reserve returns where n bytes are to be written, and notes the logs that they are of. A nil
 // file means that the journal cannot take them.
-func (j *Journal) reserve(n int64) (f vfs.File, at int64, generation uint64) {
+func (j *Journal) reserve(n int64) (f *journalFile, at int64, generation uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.mu.failed != nil || n > j.cfg.FileBytes-journalHeaderLen {
@@ -174,7 +197,7 @@ func (j *Journal) reserve(n int64) (f vfs.File, at int64, generation uint64) {
 	for _, t := range j.tails {
 		to.logs[t.log] = t.tail.end
 	}
-	return to.file, at, to.generation
+	return to, at, to.generation
 }
 
 // turnLocked begins to write the other file, if its logs are synced, and has those of this
@@ -192,6 +215,7 @@ func (j *Journal) turnLocked() bool {
 		return false
 	}
 	to.size, to.generation = journalHeaderLen, generation
+	to.room = max(to.room, journalHeaderLen)
 	j.mu.current = next
 	if len(j.mu.files[old].logs) > 0 {
 		j.settling.Go(func() { j.settle(old) })

@@ -245,6 +245,33 @@ func TestJournalSharesAnFsync(t *testing.T) {
 	}
 }
 
+// A journal grows in steps, behind its header.
+func TestJournalGrowsInSteps(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	s := openJournaled(t, mem, 1, JournalConfig{}, Config{})
+	var sizes []int
+	for range 20 {
+		s.mustAppend(0)
+		b, err := readAll(mem, journalName(s.journal.mu.current))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := parseJournalHeader(b); !ok || err != nil {
+			t.Fatalf("the header is no good after %d bytes: %v", len(b), err)
+		}
+		if !slices.Contains(sizes, len(b)) {
+			sizes = append(sizes, len(b))
+		}
+	}
+	if want := []int{journalHeaderLen + journalStep}; !slices.Equal(sizes, want) {
+		t.Errorf("the sizes of the file are %v, want %v", sizes, want)
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The logs of a full file are fsynced while the first half of the other one is written, and not before.
 func TestJournalSpreadsFsyncs(t *testing.T) {
 	t.Parallel()
