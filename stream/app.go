@@ -65,12 +65,13 @@ type Config struct {
 	Instance string
 	// SessionTimeout is how long the group waits for an instance that fell silent. The default is 30 s.
 	SessionTimeout time.Duration
-	// ShutdownTimeout bounds the end of Run after its context has ended: half of it is for what was polled, the rest
-	// for the last commit. A function that does not return is waited for. The default is 30 s.
+	// ShutdownTimeout bounds the end of Run after its context has ended: half of it is for what was polled, MaxPollRecords of it at
+	// most, the rest for the last commit. A function that does not return is waited for. The default is 30 s.
 	ShutdownTimeout time.Duration
 
 	// MaxPollRecords bounds what is processed between two looks at the group, and what waits in memory between two parts of
-	// the topology. The default is 10,000 records; slow functions stop earlier, after about a second.
+	// the topology. Above it an input partition is not fetched while its task has more than it can do. The default is 10,000 records;
+	// slow functions stop earlier, after about a second.
 	MaxPollRecords int
 	// MaxQueuedRecords bounds what a task holds of one input partition while it waits for another. Above it
 	// the partition is not fetched. The default is 50,000 records.

@@ -285,7 +285,7 @@ func TestOrphans(t *testing.T) {
 		t.Helper()
 		brief, stop := context.WithTimeout(ctx, 10*time.Millisecond)
 		defer stop()
-		if err := c.Poll(brief, 1, func(Batch) {}); err != nil || ctx.Err() != nil {
+		if err := c.Poll(brief, func(Batch) {}); err != nil || ctx.Err() != nil {
 			t.Fatal(err, ctx.Err())
 		}
 		c.AllowRebalance()

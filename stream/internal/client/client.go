@@ -270,12 +270,21 @@ func (c *Client) batchLimit(topic string) int32 {
 	return int32(min(c.recordLimit(topic)+BatchOverhead, 1<<30))
 }
 
-// Poll waits for records, at most until ctx ends, and calls add for each batch of one partition. The records
+// Poll waits for records, at most until ctx ends, and calls add for each batch of one partition. It takes all that was fetched,
+// which Config.MaxFetchBytes bounds: of a part, only the first partitions would be found in it. The records
 // stay valid for as long as they are referenced. Rebalances are held off until AllowRebalance.
 //
-// The end of ctx is not an error. A returned error concerns a partition that cannot be read any more.
-func (c *Client) Poll(ctx context.Context, maxRecords int, add func(Batch)) error {
-	fetches := c.cl.PollRecords(ctx, maxRecords)
+// The end of ctx is not an error; what was fetched before is taken nevertheless. A returned error concerns a partition that cannot be
+// read any more.
+func (c *Client) Poll(ctx context.Context, add func(Batch)) error {
+	var fetches kgo.Fetches
+	if ctx.Err() != nil {
+		var noWait context.Context // nil: after the end of a context kgo does not even look
+		fetches = c.cl.PollFetches(noWait)
+	}
+	if len(fetches) == 0 {
+		fetches = c.cl.PollFetches(ctx) // which holds rebalances off in any case
+	}
 	var errs []error
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if err := c.fetchError(p.Topic, p.Partition, p.Err); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -199,13 +200,56 @@ func TestPollSeesTheEndOfTransactions(t *testing.T) {
 	defer cancel()
 	var records, next int64
 	for next < 2 && ctx.Err() == nil {
-		if err := c.Poll(ctx, 100, func(b Batch) { records += int64(len(b.Records)); next = b.Next }); err != nil {
+		if err := c.Poll(ctx, func(b Batch) { records += int64(len(b.Records)); next = b.Next }); err != nil {
 			t.Fatal(err)
 		}
 		c.AllowRebalance()
 	}
 	if records != 1 || next != 2 {
 		t.Errorf("polled %d records up to offset %d, want 1 and 2", records, next)
+	}
+}
+
+// A poll takes what was fetched of all partitions, however much that is, and also when it may not wait.
+func TestPollTakesAll(t *testing.T) {
+	t.Parallel()
+	conn, _ := startFake(t, "in")
+	producer, err := NewProducer(conn, ProducerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	const records = 30_000
+	for i := range records {
+		if err := producer.Send(t.Context(), Output{Topic: "in", Key: fmt.Append(nil, i%9), Value: fmt.Append(nil, i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := producer.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := open(t, Config{Conn: conn, Sets: [][]string{{"in"}}})
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	got := make(map[int32]int)
+	for total, deadline := 0, time.Now().Add(20*time.Second); total < records && time.Now().Before(deadline); {
+		fetched := c.Buffered()
+		polled := int64(0)
+		if err := c.Poll(over, func(b Batch) {
+			got[b.Partition] += len(b.Records)
+			polled += int64(len(b.Records))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if polled < fetched {
+			t.Errorf("polled %d records when %d were fetched", polled, fetched)
+		}
+		total += int(polled)
+		c.AllowRebalance()
+		runtime.Gosched()
+	}
+	if len(got) != 3 || got[0]+got[1]+got[2] != records {
+		t.Errorf("polled %v of the partitions, want %d records of three", got, records)
 	}
 }
 
@@ -236,7 +280,7 @@ func TestResume(t *testing.T) {
 	defer cancel()
 	first := make(map[int32]int64)
 	for len(first) < 3 && ctx.Err() == nil {
-		err := c.Poll(ctx, 1000, func(b Batch) {
+		err := c.Poll(ctx, func(b Batch) {
 			if _, ok := first[b.Partition]; !ok {
 				first[b.Partition] = b.Records[0].Offset
 			}

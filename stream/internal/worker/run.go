@@ -2,6 +2,7 @@ package worker
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,8 @@ func (w *Worker) runTasks() error {
 	return nil
 }
 
-// runReady runs tasks, up to Workers of them in parallel, unless there is little to do.
+// runReady runs tasks, up to Workers of them in parallel, unless there is little to do. Where there is more than is to be done at a
+// time, each task does its share: a backlog of one must not keep the goroutines of others waiting.
 func (w *Worker) runReady(ready []*running, now time.Time) error {
 	queued, limit := 0, w.cfg.Workers
 	for _, r := range ready {
@@ -58,10 +60,11 @@ func (w *Worker) runReady(ready []*running, now time.Time) error {
 	if w.recordTime > 0 && time.Duration(queued)*w.recordTime < littleTime {
 		limit = 1
 	}
+	share := fairShare(ready, w.cfg.MaxPollRecords)
 	start := time.Now()
 	err := parallel(len(ready), limit, func(i int) error {
 		r, start := ready[i], time.Now()
-		n, err := r.run(w.cfg.MaxPollRecords, now)
+		n, err := r.run(share, now)
 		w.cfg.Metrics.ran(r, n, time.Since(start))
 		if w.stop != nil {
 			w.cfg.Metrics.replays.Add(float64(n))
@@ -72,6 +75,23 @@ func (w *Worker) runReady(ready []*running, now time.Time) error {
 		w.recordTime = time.Since(start) / time.Duration(queued)
 	}
 	return err
+}
+
+// fairShare is how much each task may do so that all together do about total: what some do not need goes to the others.
+func fairShare(ready []*running, total int) int {
+	queued := make([]int, len(ready))
+	for i, r := range ready {
+		queued[i] = r.task.Queued()
+	}
+	slices.Sort(queued)
+	left := total
+	for i, n := range queued {
+		if share := left / (len(queued) - i); n > share {
+			return max(share, 1)
+		}
+		left -= n
+	}
+	return total // all can do everything
 }
 
 // tellHeld tells the metrics how many tasks do not go on.

@@ -95,3 +95,30 @@ func TestSlowTaskYields(t *testing.T) {
 		}
 	})
 }
+
+// What some tasks do not need of a round goes to the others, in equal parts.
+func TestFairShare(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		queued      []int
+		total, want int
+	}{
+		{[]int{5}, 10, 10},
+		{[]int{50}, 10, 10},
+		{[]int{1, 2, 3}, 10, 10},    // all can do everything
+		{[]int{100, 100}, 10, 5},    // equal parts
+		{[]int{100, 1, 100}, 11, 5}, // of what the one leaves
+		{[]int{2, 2, 2}, 6, 6},
+		{[]int{3, 100, 4}, 100, 93},  // one has all the rest
+		{[]int{9, 9, 9}, 2, 1},       // nobody stands still
+		{[]int{0, 0, 0, 40}, 20, 20}, // timers may be due where nothing is queued
+	} {
+		var ready []*running
+		for _, n := range tt.queued {
+			ready = append(ready, newRunning(&queueTask{queued: map[string][]int64{"a": make([]int64, n)}}))
+		}
+		if got := fairShare(ready, tt.total); got != tt.want {
+			t.Errorf("fairShare of %v and %d is %d, want %d", tt.queued, tt.total, got, tt.want)
+		}
+	}
+}

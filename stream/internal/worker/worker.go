@@ -258,7 +258,7 @@ func (w *Worker) round(ctx context.Context) (polled int, err error) {
 	// what was appended meanwhile: a commit of that alone would keep the rest waiting for the one after it.
 	early := w.committed && w.client.Buffered() > 0
 	var batches []client.Batch
-	err = w.client.Poll(pollCtx, w.cfg.MaxPollRecords, func(b client.Batch) { batches = append(batches, b) })
+	err = w.client.Poll(pollCtx, func(b client.Batch) { batches = append(batches, b) })
 	cancel()
 	w.mu.Lock()
 	w.mu.woken = false // what it was about is seen in this round
@@ -320,20 +320,20 @@ func (w *Worker) refused(err error) bool {
 	return errors.As(err, &refused) && w.cfg.Refused != nil && w.cfg.Refused(refused)
 }
 
-// throttle stops fetching inputs of which a task holds too much while it waits for its other inputs, and all inputs
-// of a task that has more than it could do in this round.
+// throttle stops fetching inputs of which a task holds too much: while it waits for its other inputs, or has more than it could do
+// in this round.
 func (w *Worker) throttle() {
 	for _, r := range w.order {
 		limit := int64(w.cfg.MaxQueuedRecords)
 		if r.full {
-			limit = 0
+			limit = min(limit, int64(w.cfg.MaxPollRecords))
 		}
 		r.positions(func(in *input, at int64) {
 			switch held := in.last - at; {
 			case !in.paused && held > limit:
 				in.paused = true
 				w.client.Pause(in.topic, r.id.Partition)
-			case in.paused && !r.full && held <= int64(w.cfg.MaxQueuedRecords)/2:
+			case in.paused && held <= limit/2:
 				in.paused = false
 				if !in.ended {
 					w.client.Unpause(in.topic, r.id.Partition)
@@ -453,9 +453,9 @@ func (w *Worker) observe() {
 	}
 }
 
-// finish processes what was polled, as far as half of ShutdownTimeout allows, and commits it.
+// finish processes what was polled, as far as half of ShutdownTimeout and MaxPollRecords allow, and commits it.
 func (w *Worker) finish() error {
-	start := time.Now()
+	start, polled := time.Now(), 0
 	for before := -1; time.Since(start) < w.cfg.ShutdownTimeout/2; {
 		queued, full := 0, false
 		for _, r := range w.order {
@@ -465,7 +465,9 @@ func (w *Worker) finish() error {
 		if !full && (queued == 0 || queued == before) {
 			break // what is left waits for another input
 		}
-		before = queued
+		if before, polled = queued, max(polled, queued); polled-queued >= w.cfg.MaxPollRecords {
+			break // the rest is left to whoever comes next
+		}
 		err := w.runTasks()
 		if errors.Is(err, client.ErrAborted) || w.refused(err) {
 			return w.rewind(err) // the next run does it again
