@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -207,6 +208,67 @@ func TestPollSeesTheEndOfTransactions(t *testing.T) {
 	}
 	if records != 1 || next != 2 {
 		t.Errorf("polled %d records up to offset %d, want 1 and 2", records, next)
+	}
+}
+
+// Offsets are added while outputs are on their way, unless the cluster does not take both at a time: then they wait.
+func TestOffsetsBesideOutputs(t *testing.T) {
+	t.Parallel()
+	conn, fake := startFake(t, "in", "out")
+	busy := true
+	fake.ControlKey(int16(kmsg.TxnOffsetCommit), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		if !busy {
+			return nil, nil, false
+		}
+		busy = false
+		req := kreq.(*kmsg.TxnOffsetCommitRequest)
+		resp := req.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
+		for _, rt := range req.Topics {
+			st := kmsg.NewTxnOffsetCommitResponseTopic()
+			st.Topic = rt.Topic
+			for _, rp := range rt.Partitions {
+				sp := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+				sp.Partition, sp.ErrorCode = rp.Partition, kerr.ConcurrentTransactions.Code
+				st.Partitions = append(st.Partitions, sp)
+			}
+			resp.Topics = append(resp.Topics, st)
+		}
+		return resp, nil, true
+	})
+	assigned := make(chan struct{}, 1)
+	c := open(t, Config{Conn: conn, Sets: [][]string{{"in"}}, TransactionalID: "id", Assigned: func(context.Context, Assignment) { assigned <- struct{}{} }})
+	if err := c.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-assigned
+	c.txn.inTurns = false // kfake may not have transaction.version 2
+	sink := c.NewSink()
+	for commit := range int64(3) {
+		if err := c.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sink.Send(t.Context(), Output{Topic: "out", Key: []byte("k"), Value: []byte("v")}); err != nil {
+			t.Fatal(err)
+		}
+		offsets := Offsets{"in": {0: commit + 1}}
+		added := c.AddOffsets(t.Context(), offsets)
+		if err := added(c.Flush(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CommitTransaction(t.Context(), offsets); err != nil {
+			t.Fatal(err)
+		}
+		sink.Reset()
+		if got, err := c.Admin().Committed(t.Context(), "group"); err != nil || got["in"][0] != commit+1 {
+			t.Fatalf("commit %d: the group stands at %v (%v), want %d", commit, got, err, commit+1)
+		}
+		if !c.txn.inTurns {
+			t.Errorf("commit %d: offsets still go beside outputs", commit)
+		}
+	}
+	if n := len(readAll(t, conn, "out")); n != 1 {
+		t.Errorf("outputs are in %d partitions, want one", n)
 	}
 }
 

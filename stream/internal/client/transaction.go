@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +25,9 @@ const (
 	abortTimeout = 2 * time.Second
 	// txnBackoff is the pause before a step of a transaction is tried again that the cluster was not ready for.
 	txnBackoff = 20 * time.Millisecond
-	// generationPatience is how long a commit waits for this client to hear of the group's new generation.
-	generationPatience = 5 * time.Second
+	// commitPatience is how long a commit waits for this client to hear of the group's new generation, and for the cluster to be done
+	// with another step of the transaction.
+	commitPatience = 5 * time.Second
 )
 
 // transaction is the producer of a client that commits exactly once. A producer lives until a transaction fails;
@@ -36,6 +38,21 @@ type transaction struct {
 	open     bool
 	implicit bool // transaction.version 2: offsets need not be announced before they are added
 	used     atomic.Bool
+	begun    chan struct{} // gets a token when something of the transaction was written to a broker
+	// inTurns says that the cluster does not take offsets while a partition is being added: without implicit, or because it
+	// said so once.
+	inTurns bool
+}
+
+// OnBrokerWrite implements kgo.HookBrokerWrite.
+func (t *transaction) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if err != nil || key != int16(kmsg.Produce) {
+		return
+	}
+	select {
+	case t.begun <- struct{}{}:
+	default:
+	}
 }
 
 // Begin opens a transaction unless one is open. A new producer first ends what the last one of its id has left open;
@@ -79,6 +96,10 @@ func (c *Client) begin(ctx context.Context) error {
 	if _, _, err := t.producer.ProducerID(ctx); err != nil {
 		return err
 	}
+	select {
+	case <-t.begun:
+	default:
+	}
 	return t.producer.BeginTransaction()
 }
 
@@ -99,12 +120,15 @@ func (c *Client) newProducer(ctx context.Context) error {
 		kgo.TransactionalID(c.cfg.TransactionalID),
 		kgo.TransactionTimeout(c.cfg.TransactionTimeout),
 		kgo.MaxVersions(versions),
+		kgo.WithHooks(&c.txn),
 	)
+	c.txn.begun = make(chan struct{}, 1)
 	producer, err := c.cfg.Conn.open(c.cfg.Group, opts...)
 	if err != nil {
 		return err
 	}
 	c.txn.producer, c.txn.implicit = producer, implicit
+	c.txn.inTurns = c.txn.inTurns || !implicit
 	return nil
 }
 
@@ -140,23 +164,45 @@ func (c *Client) discard() {
 // Abort gives up the open transaction. The next Begin ends it in the cluster.
 func (c *Client) Abort() { c.discard() }
 
-// CommitTransaction makes what was sent since Begin permanent, together with the next offsets of the inputs. Everything
-// was flushed, without an error. After nil a new transaction has to begin. After an error that wraps ErrFenced or
+// AddOffsets adds the next offsets of the inputs to the transaction while its outputs are flushed: neither counts before the
+// transaction ends. The caller then flushes and calls finish with the error of that, which is returned, or else one that wraps
+// ErrFenced or ErrAborted: the caller aborts and rewinds.
+func (c *Client) AddOffsets(ctx context.Context, offsets Offsets) (finish func(flushed error) error) {
+	t := &c.txn
+	if !t.used.Load() || len(offsets) == 0 {
+		return func(flushed error) error { return flushed } // CommitTransaction commits them
+	}
+	if t.inTurns {
+		return func(flushed error) error {
+			if flushed != nil {
+				return flushed
+			}
+			return c.addOffsets(ctx, offsets)
+		}
+	}
+	done, added := make(chan struct{}), make(chan error, 1)
+	go func() {
+		// Behind the first output: if the offsets began the transaction, the outputs would wait for them.
+		select {
+		case <-t.begun:
+		case <-done:
+		}
+		added <- c.addOffsets(ctx, offsets)
+	}()
+	return func(flushed error) error {
+		close(done)
+		return cmp.Or(flushed, <-added)
+	}
+}
+
+// CommitTransaction makes what was sent since Begin permanent, together with the offsets that AddOffsets was given.
+// After nil a new transaction has to begin. After an error that wraps ErrFenced or
 // ErrAborted the caller aborts and rewinds; it is not known whether the transaction counts.
 func (c *Client) CommitTransaction(ctx context.Context, offsets Offsets) error {
 	t := &c.txn
 	if !t.used.Load() {
 		// Offsets alone are one write; it needs no transaction to be atomic.
 		return c.Commit(ctx, offsets)
-	}
-	id, epoch, err := t.producer.ProducerID(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrAborted, err)
-	}
-	if len(offsets) > 0 {
-		if err := c.addOffsets(ctx, id, epoch, offsets); err != nil {
-			return err
-		}
 	}
 	failpoint.Hit("commit-offsets-added")
 	if err := t.producer.EndTransaction(ctx, kgo.TryCommit); err != nil {
@@ -168,7 +214,11 @@ func (c *Client) CommitTransaction(ctx context.Context, offsets Offsets) error {
 }
 
 // addOffsets adds the offsets to the transaction, if this client is still the member that may commit them (KIP-447).
-func (c *Client) addOffsets(ctx context.Context, id int64, epoch int16, offsets Offsets) error {
+func (c *Client) addOffsets(ctx context.Context, offsets Offsets) error {
+	id, epoch, err := c.txn.producer.ProducerID(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrAborted, err)
+	}
 	if !c.txn.implicit {
 		err := c.retry(ctx, func() error {
 			req := kmsg.NewPtrAddOffsetsToTxnRequest()
@@ -185,7 +235,7 @@ func (c *Client) addOffsets(ctx context.Context, id int64, epoch int16, offsets 
 	}
 	member, _ := c.cl.GroupMetadata()
 	start := time.Now()
-	err := c.retry(ctx, func() error {
+	err = c.retry(ctx, func() error {
 		resp, err := c.offsetsRequest(id, epoch, offsets).RequestWith(ctx, c.txn.producer)
 		if err != nil {
 			return err
@@ -193,6 +243,7 @@ func (c *Client) addOffsets(ctx context.Context, id int64, epoch int16, offsets 
 		for _, t := range resp.Topics {
 			for _, p := range t.Partitions {
 				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					c.txn.inTurns = c.txn.inTurns || errors.Is(err, kerr.ConcurrentTransactions)
 					return fmt.Errorf("topic %s partition %d: %w", t.Topic, p.Partition, err)
 				}
 			}
@@ -203,7 +254,8 @@ func (c *Client) addOffsets(ctx context.Context, id int64, epoch int16, offsets 
 		// member its partitions are its own until it gives them up, which waits for this commit.
 		now, _ := c.cl.GroupMetadata()
 		moved := errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress)
-		return moved && now == member && time.Since(start) < generationPatience
+		busy := errors.Is(err, kerr.ConcurrentTransactions)
+		return (busy || moved && now == member) && time.Since(start) < commitPatience
 	})
 	if err != nil {
 		return fmt.Errorf("client: commit offsets of group %s: %w", c.cfg.Group, transactionError(err))

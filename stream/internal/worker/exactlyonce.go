@@ -11,12 +11,11 @@ import (
 // exactlyOnce commits with one transaction for all tasks of the instance:
 //
 //  1. outputs, dead letters, changelog data and markers are flushed, and lie where they were foretold to lie if tasks have
-//     processed them already;
-//  2. the input offsets are added, which the group refuses if the partitions have other owners;
-//  3. the transaction ends;
-//  4. the stores fold their open writes, in memory.
+//     processed them already; meanwhile the input offsets are added, which the group refuses if the partitions have other owners;
+//  2. the transaction ends;
+//  3. the stores fold their open writes, in memory.
 //
-// Readers see all of it after 3, or nothing. A store is never ahead of the cluster: its writes are folded only after a
+// Readers see all of it after 2, or nothing. A store is never ahead of the cluster: its writes are folded only after a
 // commit that is certain. Where it is not, the worker rewinds: a new producer ends what is open in the cluster, the
 // overlays are dropped, and the changelogs say how it went.
 type exactlyOnce struct {
@@ -47,7 +46,8 @@ func (c *exactlyOnce) commit(ctx context.Context, tasks []*running, offsets clie
 	if err != nil {
 		return err
 	}
-	if err := flush(ctx, c.client, c.cfg, tasks); err != nil {
+	added := c.client.AddOffsets(ctx, offsets)
+	if err := added(flush(ctx, c.client, c.cfg, tasks)); err != nil {
 		return err
 	}
 	if err := c.loopback.check(); err != nil {
