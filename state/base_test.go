@@ -14,6 +14,8 @@ type countingBase struct {
 	value string // none if it is empty
 	asked []string
 	cache int64
+	// filter is what a store may take to know which keys are not in the base
+	filter int64
 }
 
 func (b *countingBase) Get(_ int, key, dst []byte) ([]byte, bool, error) {
@@ -24,6 +26,8 @@ func (b *countingBase) Get(_ int, key, dst []byte) ([]byte, bool, error) {
 func (b *countingBase) Grew(int64) error { return nil }
 
 func (b *countingBase) CacheBytes() int64 { return b.cache }
+
+func (b *countingBase) FilterBytes() int64 { return b.filter }
 
 // A key is looked up in the base once in a row, until a commit may have changed what is there.
 func TestBaseIsAskedOnce(t *testing.T) {
@@ -114,4 +118,55 @@ func TestReadsAreCached(t *testing.T) {
 	if got := s.(*layerStore).base.cache; got.young.size()+got.old.size() > 9000 {
 		t.Errorf("the cache has %d bytes, want at most about 8000", got.young.size()+got.old.size())
 	}
+}
+
+// The base is not asked for keys that it cannot have: none, as long as it is not known what it had.
+func TestBaseIsNotAskedInVain(t *testing.T) {
+	t.Parallel()
+	base := &countingBase{value: "v", filter: 1 << 20}
+	task, err := NewLayers(TaskID{}, []Spec{{Name: "s"}}, nil, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := task.Store("s")
+	asked := func(keys ...string) (asked []string) {
+		t.Helper()
+		for _, key := range keys {
+			base.asked = nil
+			if _, _, err := s.Get([]byte(key)); err != nil {
+				t.Fatal(err)
+			}
+			asked = append(asked, base.asked...)
+		}
+		return asked
+	}
+	want := func(got []string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("asked of the base (-want +got):\n%s", diff)
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(asked("old", "new", "restored", "other"), "old", "new", "restored", "other")
+	must(s.Put([]byte("new"), []byte("v")))
+	must(s.Delete([]byte("deleted")))
+	must(task.Commit(nil))
+	must(task.Restore("s", []Change{{Key: []byte("restored"), Value: []byte("v")}}))
+	for range 2 { // the second drops the overlay that has them
+		must(s.Put([]byte("hot"), []byte("v")))
+		must(task.Commit(nil))
+		if _, err := task.Checkpoint(func(*Frozen) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(asked("old", "new", "restored", "deleted", "other"), "old", "new", "restored", "deleted", "other")
+	var had KeyFilter
+	had.Add([]byte("old"), 1<<20)
+	task.Had(0, &had)
+	want(asked("old", "new", "restored", "deleted", "other", "hot"), "old", "new", "restored", "deleted")
 }

@@ -5,12 +5,12 @@ import "bytes"
 // foldBatch is how many keys a fold looks up side by side.
 const foldBatch = 32
 
-// fold sets all that is in from.
+// fold sets all that is in from, and calls added with the hash of each key that it did not have before.
 //
 // A key's slot, entry and bytes are each most likely not in the processor's cache, and each says where the next is. So a fold goes
 // through many keys' slots, then through their entries, then through their bytes: the processor then waits for many at
 // once, where a look-up of key after key waits three times for each.
-func (t *table) fold(from *table) {
+func (t *table) fold(from *table, added func(hash uint64, key []byte)) {
 	var hashes [foldBatch]uint64
 	var refs [foldBatch]int
 	for first := 0; first < from.len(); first += foldBatch {
@@ -27,6 +27,7 @@ func (t *table) fold(from *table) {
 			key, value := from.at(first + i)
 			if refs[i] < 0 {
 				t.set(hashes[i], key, value)
+				added(hashes[i], key)
 				continue
 			}
 			t.write(refs[i], value)

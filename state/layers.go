@@ -185,7 +185,9 @@ func (l *Layers) Restore(store string, changes []Change) error {
 	return l.base.Grew(l.grow(func(committed []*table) {
 		t := committed[s.index]
 		for _, c := range changes {
-			t.set(hashOf(c.Key), c.Key, c.Value)
+			hash := hashOf(c.Key)
+			t.set(hash, c.Key, c.Value)
+			s.note(hash, c.Key)
 		}
 		l.restoredLocked(s.index, changes)
 	}))
@@ -222,7 +224,7 @@ func (l *Layers) Commit(positions map[string]Position) error {
 	}
 	grew := l.grow(func(committed []*table) {
 		for _, s := range l.stores {
-			committed[s.index].fold(s.open)
+			committed[s.index].fold(s.open, s.note)
 			s.open.reset()
 		}
 		for name, p := range positions {
@@ -262,6 +264,10 @@ func (l *Layers) Abort() {
 		s.scratch.sweep = sweepState{}
 	}
 }
+
+// Had says which keys a store of the base had when the task was opened, or more. Until then the base is asked for all keys that no
+// overlay has; from then on not for those that are neither among these nor were committed since. It may be called from any goroutine, while the task is in use.
+func (l *Layers) Had(store int, keys *KeyFilter) { l.stores[store].had.Store(keys) }
 
 // DirtyBytes is about the size of what is committed and not in the base.
 func (l *Layers) DirtyBytes() int64 { return l.dirty.Load() }
@@ -348,6 +354,10 @@ func (l *Layers) forget() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.commits++
+	for _, s := range l.stores {
+		s.written = KeyFilter{}
+		s.had.Store(&KeyFilter{})
+	}
 	clear(l.mu.positions)
 	l.mu.moved = false
 	l.mu.pending = nil

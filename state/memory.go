@@ -173,6 +173,9 @@ func (t *memoryTask) Last(store int, to []byte) ([]byte, error) {
 // CacheBytes implements Base.
 func (t *memoryTask) CacheBytes() int64 { return 0 }
 
+// FilterBytes implements Base: a look into a table costs no more than one into a filter.
+func (t *memoryTask) FilterBytes() int64 { return -1 }
+
 type memoryIterator struct {
 	task   *memoryTask
 	cursor cursor

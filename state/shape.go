@@ -36,6 +36,9 @@ func (s Spec) shape() shape {
 	return indexed
 }
 
+// LooksUp reports whether a key of the store may be looked up. Those of its index are only gone through, in their order.
+func (s Spec) LooksUp(key []byte) bool { return s.shape().class(key) == entryClass }
+
 const timeBytes = 8
 
 func (s shape) class(key []byte) int {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 )
 
 // layerStore is one store of Layers.
@@ -18,6 +19,9 @@ type layerStore struct {
 	base    baseRead // the last one
 	looked  lookups
 	scratch Scratch
+
+	had     atomic.Pointer[KeyFilter] // the base, when the task was opened; nil if that is not known
+	written KeyFilter                 // committed since
 }
 
 // Scratch is what typed stores reuse from call to call; it lives with the bytes
@@ -58,7 +62,7 @@ func (s *layerStore) Get(key []byte) ([]byte, bool, error) {
 	if l.in != absent {
 		return l.value, l.in == present, nil
 	}
-	if layers.horizons[s.index].hides(s.open.shape, key) {
+	if layers.horizons[s.index].hides(s.open.shape, key) || s.missing(hash, key) {
 		return nil, false, nil
 	}
 	return s.base.get(s.task, s.index, layers.epoch, hash, key)
@@ -74,6 +78,23 @@ func (s *layerStore) overlaid(layers *layerSet, hash uint64, key []byte) (ref in
 		value, in = layers.frozen[s.index].get(hash, key)
 	}
 	return -1, value, in
+}
+
+// note remembers that a key was committed. Those of the index are not looked up.
+func (s *layerStore) note(hash uint64, key []byte) {
+	most := s.task.base.FilterBytes()
+	if most < 0 || s.open.shape.class(key) != entryClass {
+		return
+	}
+	if had := s.had.Load(); had == nil || had.lacks(hash) {
+		s.written.add(hash, most/2) // the rest is for what the base had
+	}
+}
+
+// missing reports whether it is known that the base does not have a key.
+func (s *layerStore) missing(hash uint64, key []byte) bool {
+	had := s.had.Load()
+	return had != nil && had.lacks(hash) && s.written.lacks(hash) && s.open.shape.class(key) == entryClass
 }
 
 // baseRead is what a read from the base brought. Whoever puts a key has often looked it up just before, and layers above the

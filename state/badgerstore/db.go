@@ -62,6 +62,8 @@ type Stats struct {
 	CommitWaitSeconds float64
 	// DirtyBytes is what is committed and not in the database.
 	DirtyBytes int64
+	// Learned counts stores that had keys when they were opened, and of which it is known by now which.
+	Learned int64
 	// Paused is true while checkpoints wait for disk space.
 	Paused bool
 }

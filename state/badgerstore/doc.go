@@ -13,6 +13,8 @@
 //     it: what is in it beyond its position is written again by the replay.
 //   - What was read of keys that no overlay has is kept in memory, some bytes for each
 //     store, until the next checkpoint of the task.
+//   - Of keys that are not there a filter in memory knows it (state.KeyFilter): what was written since the task was opened is in it, and
+//     what the database had before is read in the background, a quarter of the time.
 //   - Wiping a task is a new generation. Keys of the old one are deleted in the
 //     background, in small batches.
 //
@@ -33,7 +35,7 @@
 //
 // A DB is safe for concurrent use; its tasks are each used by one goroutine. Two
 // goroutines run in the background until Close: checkpoints and the removal of old
-// generations.
+// generations; and one for each store that has keys when it is opened, until they are known.
 //
 // The package does not use Badger's value log, transactions that conflict, time to
 // live, or DropPrefix. Badger's errors and types do not leave it.

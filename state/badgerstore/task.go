@@ -73,7 +73,7 @@ func (db *DB) OpenTask(id state.TaskID, specs []state.Spec) (state.Task, error) 
 	}
 	db.mu.tasks[id] = t
 	db.openStores.Add(int64(len(specs)))
-	return t.layers, nil
+	return t.layers, t.learnKeys()
 }
 
 // load reads the task's generation and positions.
@@ -215,6 +215,14 @@ func (t *task) iterator(store int) *iterator {
 	opts := badger.DefaultIteratorOptions
 	opts.Prefix, opts.PrefetchValues = t.prefixes[store], false
 	return &iterator{task: t, reading: r, store: store, prefix: len(opts.Prefix), it: r.txn.NewIterator(opts)}
+}
+
+// FilterBytes implements state.Base.
+func (t *task) FilterBytes() int64 {
+	if t.db.cfg.KeyFilterBytes < 0 {
+		return -1
+	}
+	return t.db.cfg.KeyFilterBytes / max(1, t.db.openStores.Load())
 }
 
 // CacheBytes implements state.Base.
