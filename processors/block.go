@@ -136,7 +136,7 @@ func decodeBlock(b []byte) (*block, error) {
 	if len(b) == 0 || b[0] != blockVersion {
 		return nil, errBlock
 	}
-	d := decoder{rest: b[1:]}
+	d := decoder{buf: b[1:]}
 	out := newBlock()
 	out.lastPart, out.complete = d.varint(), d.varint()
 	summaries, entries := d.uvarint(), d.uvarint()
@@ -164,7 +164,7 @@ func decodeBlock(b []byte) (*block, error) {
 		at = e.at
 		out.entries = append(out.entries, e)
 	}
-	if d.bad || len(d.rest) > 0 {
+	if d.bad || d.at < len(d.buf) {
 		return nil, errBlock
 	}
 	return out, nil

@@ -151,7 +151,7 @@ var momentsSerde = serde.Serde[moments]{
 		if len(b) == 0 || b[0] != momentsVersion {
 			return m, errors.New("processors: moments that do not parse")
 		}
-		d := decoder{rest: b[1:]}
+		d := decoder{buf: b[1:]}
 		m.at = d.varint()
 		for _, f := range [...]*float64{&m.weight, &m.mean, &m.square} {
 			if b := d.bytes(8); b != nil {

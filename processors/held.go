@@ -53,8 +53,8 @@ func heldSerde[V any](value serde.Serde[V]) serde.Serde[[]held[V]] {
 			if len(b) == 0 || b[0] != heldVersion {
 				return nil, errors.New("processors: held records that do not parse")
 			}
-			d := decoder{rest: b[1:]}
-			for len(d.rest) > 0 {
+			d := decoder{buf: b[1:]}
+			for d.at < len(d.buf) {
 				h := held[V]{at: d.varint()}
 				for n := d.uvarint(); n > 0 && !d.bad; n-- {
 					key := string(d.bytes(d.uvarint()))

@@ -130,7 +130,7 @@ var bucketSerde = serde.Serde[bucket]{
 		if len(b) == 0 || b[0] != bucketVersion {
 			return v, fmt.Errorf("processors: a bucket that begins with % x, not with version %d", b[:min(len(b), 1)], bucketVersion)
 		}
-		d := decoder{rest: b[1:]}
+		d := decoder{buf: b[1:]}
 		v.at, v.full = d.varint(), d.varint()
 		return v, d.end("buckets")
 	},

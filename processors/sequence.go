@@ -219,8 +219,8 @@ var candidatesSerde = serde.Serde[[]candidate]{
 		if len(b) == 0 || b[0] != candidatesVersion {
 			return nil, errors.New("processors: candidates that do not parse")
 		}
-		d := decoder{rest: b[1:]}
-		for len(d.rest) > 0 {
+		d := decoder{buf: b[1:]}
+		for d.at < len(d.buf) {
 			c := candidate{steps: d.uvarint()}
 			if c.record, err = originSerde.Decode(d.bytes(d.uvarint())); err != nil {
 				return nil, err

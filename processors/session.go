@@ -206,9 +206,9 @@ func sessionSerde[V any](records serde.Serde[[]held[V]]) serde.Serde[sessionEntr
 			return out, nil
 		},
 		Decode: func(b []byte) (e sessionEntry[V], err error) {
-			d := decoder{rest: b}
+			d := decoder{buf: b}
 			e.count = d.varint()
-			e.records, err = records.Decode(d.rest)
+			e.records, err = records.Decode(d.rest())
 			return e, err
 		},
 	}

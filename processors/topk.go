@@ -125,8 +125,8 @@ var rankingSerde = serde.Serde[[]Ranked]{
 		if len(b) == 0 || b[0] != rankingVersion {
 			return nil, errors.New("processors: a ranking that does not parse")
 		}
-		d := decoder{rest: b[1:]}
-		for len(d.rest) > 0 {
+		d := decoder{buf: b[1:]}
+		for d.at < len(d.buf) {
 			r := Ranked{Count: int64(d.uvarint()), Error: int64(d.uvarint())}
 			r.Item = string(d.bytes(d.uvarint()))
 			ranking = append(ranking, r)
