@@ -53,7 +53,7 @@ func ruleInForce(o *office.Office) (rule rulebook.Rule) {
 // predicts its alerts: all of those behind the offsets, and no other.
 func TestBacktestPredictsAlertsOfAChangeUnderFlow(t *testing.T) {
 	t.Parallel()
-	d := newBenchDesk(t)
+	d := newBenchDesk(t, deskPartitions)
 	defer d.close()
 	w := d.writer()
 	for range 2000 {
@@ -139,7 +139,7 @@ func (d *benchDesk) predict(condition string) map[desk.Place]bool {
 // What comes with the program is brought into force at the first start only; what a file names is whenever it differs, and says so.
 func TestStartKeepsWhatPeopleChanged(t *testing.T) {
 	t.Parallel()
-	d := newBenchDesk(t)
+	d := newBenchDesk(t, deskPartitions)
 	defer d.close()
 	w := d.writer()
 	_, version := d.changeRule("amount > 1000.0")
@@ -186,7 +186,7 @@ func TestStartKeepsWhatPeopleChanged(t *testing.T) {
 // it. Run it with -benchtime=20x: that many changes.
 func BenchmarkRuleChange(b *testing.B) {
 	const rate = 10_000
-	d := newBenchDesk(b)
+	d := newBenchDesk(b, deskPartitions)
 	defer d.close()
 	w := d.writer()
 	enough, flown := make(chan struct{}), make(chan int)

@@ -30,7 +30,13 @@ func BenchmarkDecision(b *testing.B) {
 			b.Fatalf("RIFFLE_BENCH_RATE=%s: want a number above 0", text)
 		}
 	}
-	server := apptest.Start(b, "frauddetect", b.TempDir(), "serve", "--wait", "30s", "--max-requests", "20000")
+	for _, partitions := range []int{benchPartitions, deskPartitions} {
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) { benchDecision(b, partitions, rate) })
+	}
+}
+
+func benchDecision(b *testing.B, partitions, rate int) {
+	server := apptest.Start(b, "frauddetect", b.TempDir(), "serve", "--partitions", strconv.Itoa(partitions), "--wait", "30s", "--max-requests", "20000")
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}}
 	pay := func(id int) error {
 		body := fmt.Appendf(nil, `{"id":%d,"card":"%d","terminal":"%d","amount":%d.50}`, id, id%100_000, id%50_000, 5+id%60)
