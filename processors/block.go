@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/riffle-stream/riffle/internal/varint"
 	"github.com/riffle-stream/riffle/serde"
 )
 
@@ -136,35 +137,35 @@ func decodeBlock(b []byte) (*block, error) {
 	if len(b) == 0 || b[0] != blockVersion {
 		return nil, errBlock
 	}
-	d := decoder{buf: b[1:]}
+	d := varint.NewReader(b[1:])
 	out := newBlock()
-	out.lastPart, out.complete = d.varint(), d.varint()
-	summaries, entries := d.uvarint(), d.uvarint()
-	if d.bad || summaries > uint64(len(b)) || entries > uint64(len(b)) {
+	out.lastPart, out.complete = d.Int(), d.Int()
+	summaries, entries := d.Uint(), d.Uint()
+	if d.Bad() || summaries > uint64(len(b)) || entries > uint64(len(b)) {
 		return nil, errBlock
 	}
 	at := int64(0)
 	for range summaries {
 		var s summary
-		s.part = d.varint()
-		s.first = at + d.varint()
-		s.last = s.first + d.varint()
-		count := d.varint()
+		s.part = d.Int()
+		s.first = at + d.Int()
+		s.last = s.first + d.Int()
+		count := d.Int()
 		s.count, s.overflow = count>>1, count&1 != 0
-		s.sum, s.min = d.varint(), d.varint()
-		s.max = s.min + d.varint()
+		s.sum, s.min = d.Int(), d.Int()
+		s.max = s.min + d.Int()
 		at = s.last
 		out.blocks = append(out.blocks, s)
 	}
 	for range entries {
-		e := entry{at: at + d.varint(), amount: d.varint()}
-		if size := d.uvarint(); size > 0 {
-			e.item = string(d.bytes(size))
+		e := entry{at: at + d.Int(), amount: d.Int()}
+		if size := d.Uint(); size > 0 {
+			e.item = string(d.Bytes(size))
 		}
 		at = e.at
 		out.entries = append(out.entries, e)
 	}
-	if d.bad || d.at < len(d.buf) {
+	if !d.Done() {
 		return nil, errBlock
 	}
 	return out, nil

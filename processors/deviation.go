@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/riffle-stream/riffle/internal/varint"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
@@ -151,13 +152,13 @@ var momentsSerde = serde.Serde[moments]{
 		if len(b) == 0 || b[0] != momentsVersion {
 			return m, errors.New("processors: moments that do not parse")
 		}
-		d := decoder{buf: b[1:]}
-		m.at = d.varint()
+		d := varint.NewReader(b[1:])
+		m.at = d.Int()
 		for _, f := range [...]*float64{&m.weight, &m.mean, &m.square} {
-			if b := d.bytes(8); b != nil {
+			if b := d.Bytes(8); b != nil {
 				*f = math.Float64frombits(binary.BigEndian.Uint64(b))
 			}
 		}
-		return m, d.end("moments")
+		return m, parsed(&d, "moments")
 	},
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/riffle-stream/riffle/internal/varint"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/stream"
 )
@@ -53,15 +54,15 @@ func heldSerde[V any](value serde.Serde[V]) serde.Serde[[]held[V]] {
 			if len(b) == 0 || b[0] != heldVersion {
 				return nil, errors.New("processors: held records that do not parse")
 			}
-			d := decoder{buf: b[1:]}
-			for d.at < len(d.buf) {
-				h := held[V]{at: d.varint()}
-				for n := d.uvarint(); n > 0 && !d.bad; n-- {
-					key := string(d.bytes(d.uvarint()))
-					h.headers = append(h.headers, stream.Header{Key: key, Value: append([]byte{}, d.bytes(d.uvarint())...)})
+			d := varint.NewReader(b[1:])
+			for d.More() {
+				h := held[V]{at: d.Int()}
+				for n := d.Uint(); n > 0 && !d.Bad(); n-- {
+					key := string(d.Bytes(d.Uint()))
+					h.headers = append(h.headers, stream.Header{Key: key, Value: append([]byte{}, d.Bytes(d.Uint())...)})
 				}
-				encoded := d.bytes(d.uvarint())
-				if d.bad {
+				encoded := d.Bytes(d.Uint())
+				if d.Bad() {
 					break
 				}
 				if h.value, err = value.Decode(encoded); err != nil {
@@ -69,7 +70,7 @@ func heldSerde[V any](value serde.Serde[V]) serde.Serde[[]held[V]] {
 				}
 				records = append(records, h)
 			}
-			return records, d.end("held records")
+			return records, parsed(&d, "held records")
 		},
 	}
 }

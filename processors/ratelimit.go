@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/riffle-stream/riffle/internal/varint"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
@@ -130,8 +131,8 @@ var bucketSerde = serde.Serde[bucket]{
 		if len(b) == 0 || b[0] != bucketVersion {
 			return v, fmt.Errorf("processors: a bucket that begins with % x, not with version %d", b[:min(len(b), 1)], bucketVersion)
 		}
-		d := decoder{buf: b[1:]}
-		v.at, v.full = d.varint(), d.varint()
-		return v, d.end("buckets")
+		d := varint.NewReader(b[1:])
+		v.at, v.full = d.Int(), d.Int()
+		return v, parsed(&d, "buckets")
 	},
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/riffle-stream/riffle/internal/varint"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
@@ -219,14 +220,14 @@ var candidatesSerde = serde.Serde[[]candidate]{
 		if len(b) == 0 || b[0] != candidatesVersion {
 			return nil, errors.New("processors: candidates that do not parse")
 		}
-		d := decoder{buf: b[1:]}
-		for d.at < len(d.buf) {
-			c := candidate{steps: d.uvarint()}
-			if c.record, err = originSerde.Decode(d.bytes(d.uvarint())); err != nil {
+		d := varint.NewReader(b[1:])
+		for d.More() {
+			c := candidate{steps: d.Uint()}
+			if c.record, err = originSerde.Decode(d.Bytes(d.Uint())); err != nil {
 				return nil, err
 			}
 			all = append(all, c)
 		}
-		return all, d.end("candidates")
+		return all, parsed(&d, "candidates")
 	},
 }

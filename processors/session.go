@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/riffle-stream/riffle/internal/varint"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
@@ -206,9 +207,9 @@ func sessionSerde[V any](records serde.Serde[[]held[V]]) serde.Serde[sessionEntr
 			return out, nil
 		},
 		Decode: func(b []byte) (e sessionEntry[V], err error) {
-			d := decoder{buf: b}
-			e.count = d.varint()
-			e.records, err = records.Decode(d.rest())
+			d := varint.NewReader(b)
+			e.count = d.Int()
+			e.records, err = records.Decode(d.Rest())
 			return e, err
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/riffle-stream/riffle/internal/varint"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
@@ -125,12 +126,12 @@ var rankingSerde = serde.Serde[[]Ranked]{
 		if len(b) == 0 || b[0] != rankingVersion {
 			return nil, errors.New("processors: a ranking that does not parse")
 		}
-		d := decoder{buf: b[1:]}
-		for d.at < len(d.buf) {
-			r := Ranked{Count: int64(d.uvarint()), Error: int64(d.uvarint())}
-			r.Item = string(d.bytes(d.uvarint()))
+		d := varint.NewReader(b[1:])
+		for d.More() {
+			r := Ranked{Count: int64(d.Uint()), Error: int64(d.Uint())}
+			r.Item = string(d.Bytes(d.Uint()))
 			ranking = append(ranking, r)
 		}
-		return ranking, d.end("rankings")
+		return ranking, parsed(&d, "rankings")
 	},
 }

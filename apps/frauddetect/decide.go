@@ -9,6 +9,7 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/deciding"
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
 	"github.com/riffle-stream/riffle/apps/frauddetect/rulebook"
+	"github.com/riffle-stream/riffle/internal/varint"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
@@ -257,7 +258,11 @@ func (v *version) AppendBinary(b []byte) ([]byte, error) {
 
 // UnmarshalBinary reads what AppendBinary wrote.
 func (v *version) UnmarshalBinary(b []byte) error {
-	return cutVarints(b, func(n [2]int64) { *v = version{n[0], n[1]} })
+	r := varint.NewReader(b)
+	if *v = (version{r.Int(), r.Int()}); !r.Done() {
+		return desk.ErrInput
+	}
+	return nil
 }
 
 // broadcast copies a change into every partition of the inputs.

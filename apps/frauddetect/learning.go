@@ -9,6 +9,7 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/features"
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/frauddetect/scoring"
+	"github.com/riffle-stream/riffle/internal/varint"
 	"github.com/riffle-stream/riffle/serde"
 	"github.com/riffle-stream/riffle/state"
 )
@@ -146,11 +147,13 @@ func (p *unlearnedPayment) AppendBinary(b []byte) ([]byte, error) {
 
 // UnmarshalBinary reads what AppendBinary wrote.
 func (p *unlearnedPayment) UnmarshalBinary(b []byte) error {
-	rest, err := p.Cut(b)
-	if err != nil || len(rest) != 1 {
+	r := varint.NewReader(b)
+	p.Read(&r)
+	fraud := r.Bytes(1)
+	if !r.Done() {
 		return features.ErrRow
 	}
-	p.fraud = rest[0] != 0
+	p.fraud = fraud[0] != 0
 	return nil
 }
 

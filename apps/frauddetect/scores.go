@@ -10,6 +10,7 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
 	"github.com/riffle-stream/riffle/apps/frauddetect/features"
 	"github.com/riffle-stream/riffle/apps/frauddetect/scoring"
+	"github.com/riffle-stream/riffle/internal/varint"
 	"github.com/riffle-stream/riffle/state"
 	"github.com/riffle-stream/riffle/stream"
 )
@@ -91,10 +92,12 @@ func (s *Score) AppendBinary(b []byte) ([]byte, error) {
 
 // UnmarshalBinary reads what AppendBinary wrote.
 func (s *Score) UnmarshalBinary(b []byte) error {
-	rest, err := s.Cut(b)
+	r := varint.NewReader(b)
+	s.Read(&r)
+	rest := r.Rest()
 	switch {
-	case err != nil:
-		return err
+	case r.Bad():
+		return features.ErrRow
 	case len(rest)%8 != 0:
 		return fmt.Errorf("%w: scores of %d bytes", features.ErrRow, len(rest))
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/desk"
 	"github.com/riffle-stream/riffle/apps/frauddetect/features"
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
+	"github.com/riffle-stream/riffle/internal/varint"
 )
 
 // visit is what a terminal sees: a payment, the label of an earlier one, or a tick.
@@ -110,9 +111,14 @@ func (p *recentPayments) AppendBinary(b []byte) ([]byte, error) {
 // UnmarshalBinary reads what AppendBinary wrote.
 func (p *recentPayments) UnmarshalBinary(b []byte) error {
 	*p = make(recentPayments, 0, desk.MaxRecent+1)
-	return cutVarints(b, func(v [3]int64) {
-		*p = append(*p, desk.Recent{Offset: v[0], Time: time.UnixMilli(v[1]).UTC(), Amount: payment.Cents(v[2])})
-	})
+	r := varint.NewReader(b)
+	for r.More() {
+		*p = append(*p, desk.Recent{Offset: r.Int(), Time: time.UnixMilli(r.Int()).UTC(), Amount: payment.Cents(r.Int())})
+	}
+	if !r.Done() {
+		return features.ErrRow
+	}
+	return nil
 }
 
 // recentLabels are up to desk.MaxRecent labels of frauds at a terminal, the last first.
@@ -135,21 +141,12 @@ func (l *recentLabels) AppendBinary(b []byte) ([]byte, error) {
 // UnmarshalBinary reads what AppendBinary wrote.
 func (l *recentLabels) UnmarshalBinary(b []byte) error {
 	*l = nil
-	return cutVarints(b, func(v [2]int64) { *l = append(*l, desk.LabelPlace{Partition: int32(v[0]), Offset: v[1]}) })
-}
-
-// cutVarints calls each with one group of varints after the other.
-func cutVarints[T [2]int64 | [3]int64](b []byte, each func(T)) error {
-	for len(b) > 0 {
-		var group T
-		for i := range len(group) {
-			v, n := binary.Varint(b)
-			if n <= 0 {
-				return features.ErrRow
-			}
-			group[i], b = v, b[n:]
-		}
-		each(group)
+	r := varint.NewReader(b)
+	for r.More() {
+		*l = append(*l, desk.LabelPlace{Partition: int32(r.Int()), Offset: r.Int()})
+	}
+	if !r.Done() {
+		return features.ErrRow
 	}
 	return nil
 }

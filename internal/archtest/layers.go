@@ -36,6 +36,7 @@ var layers = []place{
 	{path: "internal/memnet", layer: ground},
 	{path: "internal/planted", layer: ground}, // bugs for the tests to find
 	{path: "internal/reliability", layer: ground},
+	{path: "internal/varint", layer: ground},
 	{path: "internal/vfs", layer: ground},
 	{path: "internal/vfs/faultfs", layer: ground, beside: []string{"internal/vfs"}}, // the same seam, with faults
 	{path: "internal/archtest", layer: ground},                                      // imports nothing, and nobody imports it

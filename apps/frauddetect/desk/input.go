@@ -10,6 +10,7 @@ import (
 	"github.com/riffle-stream/riffle/apps/frauddetect/features"
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
 	"github.com/riffle-stream/riffle/apps/internal/duplicates"
+	"github.com/riffle-stream/riffle/internal/varint"
 )
 
 // Input is one of what decides: exactly one of its fields is set.
@@ -121,13 +122,12 @@ func (in *Input) UnmarshalBinary(b []byte) (err error) {
 }
 
 func (l *Label) parse(b []byte) (err error) {
-	partition, n := binary.Varint(b)
-	offset, m := binary.Varint(b[max(n, 0):])
-	if n <= 0 || m <= 0 {
+	r := varint.NewReader(b)
+	l.LabelPlace = LabelPlace{int32(r.Int()), r.Int()}
+	if r.Bad() {
 		return ErrInput
 	}
-	l.LabelPlace = LabelPlace{int32(partition), offset}
-	l.Label, err = Labels.Value.Decode(b[n+m:])
+	l.Label, err = Labels.Value.Decode(r.Rest())
 	return err
 }
 
@@ -163,48 +163,39 @@ func (p *Prepared) append(b []byte) ([]byte, error) {
 }
 
 func (p *Prepared) parse(b []byte) error {
-	b, err := p.Cut(b)
-	if err != nil {
-		return err
-	}
-	next := func() (v int64) {
-		var n int
-		if v, n = binary.Varint(b); n <= 0 {
-			b, err = nil, ErrInput
-			return 0
-		}
-		b = b[n:]
-		return v
-	}
-	count := func() int64 {
-		n := next()
-		if n < 0 || n > MaxRecent {
-			b, err = nil, ErrInput
-			return 0
-		}
-		return n
-	}
-	p.Partition, p.Offset = int32(next()), next()
-	verdict := next()
+	r := varint.NewReader(b)
+	p.Read(&r)
+	p.Partition, p.Offset = int32(r.Int()), r.Int()
+	verdict := r.Int()
 	if verdict < 0 || verdict >= int64(len(verdicts)) {
 		return ErrInput
 	}
-	p.Verdict, p.First = verdicts[verdict], next()
-	p.Velocity = Velocity{next(), next(), next(), next()}
-	if n := count(); n > 0 {
+	p.Verdict, p.First = verdicts[verdict], r.Int()
+	p.Velocity = Velocity{r.Int(), r.Int(), r.Int(), r.Int()}
+	if n := few(&r); n > 0 {
 		p.Recent = make([]Recent, n)
 		for i := range p.Recent {
-			p.Recent[i] = Recent{next(), time.UnixMilli(next()).UTC(), payment.Cents(next())}
+			p.Recent[i] = Recent{r.Int(), time.UnixMilli(r.Int()).UTC(), payment.Cents(r.Int())}
 		}
 	}
-	if n := count(); n > 0 {
+	if n := few(&r); n > 0 {
 		p.Frauds = make([]LabelPlace, n)
 		for i := range p.Frauds {
-			p.Frauds[i] = LabelPlace{int32(next()), next()}
+			p.Frauds[i] = LabelPlace{int32(r.Int()), r.Int()}
 		}
 	}
-	if err == nil && len(b) > 0 {
-		err = ErrInput
+	if !r.Done() {
+		return ErrInput
 	}
-	return err
+	return nil
+}
+
+// few reads a number of at most MaxRecent.
+func few(r *varint.Reader) int64 {
+	n := r.Int()
+	if n < 0 || n > MaxRecent {
+		r.Fail()
+		return 0
+	}
+	return n
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/riffle-stream/riffle/apps/frauddetect/payment"
+	"github.com/riffle-stream/riffle/internal/varint"
 )
 
 // ErrRow means bytes that are no row.
@@ -32,47 +33,21 @@ func (r *Row) AppendBinary(b []byte) ([]byte, error) {
 
 // UnmarshalBinary reads what AppendBinary wrote, and copies it.
 func (r *Row) UnmarshalBinary(b []byte) error {
-	rest, err := r.Cut(b)
-	if err != nil || len(rest) > 0 {
+	from := varint.NewReader(b)
+	r.Read(&from)
+	if !from.Done() {
 		return ErrRow
 	}
 	return nil
 }
 
-// Cut reads a row from the beginning of b, and returns what follows it.
-func (r *Row) Cut(b []byte) (rest []byte, err error) {
-	if len(b) == 0 || b[0] != rowVersion {
-		return nil, ErrRow
+// Read reads a row, and copies it. If it does not parse, from is bad then.
+func (r *Row) Read(from *varint.Reader) {
+	if version := from.Bytes(1); len(version) == 0 || version[0] != rowVersion {
+		from.Fail()
 	}
-	b = b[1:]
-	var head [4]int64
-	for i := range head {
-		if head[i], b, err = cutVarint(b); err != nil {
-			return nil, err
-		}
-	}
-	*r = Row{Transaction: payment.Transaction{
-		ID: head[0], Time: time.UnixMilli(head[1]).UTC(), Amount: payment.Cents(head[2]), Scenario: int8(head[3]),
-	}}
-	for _, s := range [...]*string{&r.Transaction.Card, &r.Transaction.Terminal} {
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n) {
-			return nil, ErrRow
-		}
-		*s, b = string(b[n:n+int(size)]), b[n+int(size):]
-	}
-	r.numbers(func(n *int64) {
-		if err == nil {
-			*n, b, err = cutVarint(b)
-		}
-	})
-	return b, err
-}
-
-func cutVarint(b []byte) (int64, []byte, error) {
-	v, n := binary.Varint(b)
-	if n <= 0 {
-		return 0, nil, ErrRow
-	}
-	return v, b[n:], nil
+	*r = Row{}
+	r.ID, r.Time, r.Amount, r.Scenario = from.Int(), time.UnixMilli(from.Int()).UTC(), payment.Cents(from.Int()), int8(from.Int())
+	r.Transaction.Card, r.Transaction.Terminal = string(from.Bytes(from.Uint())), string(from.Bytes(from.Uint()))
+	r.numbers(func(n *int64) { *n = from.Int() })
 }

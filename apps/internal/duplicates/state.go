@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/riffle-stream/riffle/internal/varint"
 )
 
 // joinKey makes one key of a card and what belongs to it. The length in front keeps them apart.
@@ -35,9 +37,9 @@ func (f *first) UnmarshalBinary(b []byte) error {
 	if err != nil {
 		return err
 	}
-	f.amount, f.at, f.place = r.next(), r.next(), r.place()
-	f.terminal = string(r.rest)
-	return r.err
+	f.amount, f.at, f.place = r.Int(), r.Int(), r.place()
+	f.terminal = string(r.Bytes(uint64(len(r.Rest()))))
+	return r.whole()
 }
 
 // charges are what a card paid at one terminal, in the order in which it was seen.
@@ -114,18 +116,15 @@ func (c *charges) UnmarshalBinary(b []byte) error {
 	if err != nil {
 		return err
 	}
-	n := r.next()
-	if n < 0 || n > int64(len(r.rest)) {
+	n := r.Int()
+	if n < 0 || n > int64(len(r.Rest())) {
 		return errors.New("duplicates: a stored value that claims more charges than it has bytes")
 	}
 	c.list = make([]charge, 0, n+1) // and the one that is about to be added
 	for range n {
-		c.list = append(c.list, charge{r.next(), r.next(), r.place()})
+		c.list = append(c.list, charge{r.Int(), r.Int(), r.place()})
 	}
-	if r.err == nil && len(r.rest) > 0 {
-		return errors.New("duplicates: a stored value with bytes behind its end")
-	}
-	return r.err
+	return r.whole()
 }
 
 func appendPlace(b []byte, p Place) []byte {
@@ -134,29 +133,27 @@ func appendPlace(b []byte, p Place) []byte {
 	return binary.AppendVarint(b, p.Time.UnixMilli())
 }
 
-// varints reads numbers one after the other. After an error they are all zero.
-type varints struct {
-	rest []byte
-	err  error
-}
+// varints reads the numbers of a stored value.
+type varints struct{ varint.Reader }
 
 func newVarints(b []byte, version byte) (*varints, error) {
 	if len(b) == 0 || b[0] != version {
 		return nil, fmt.Errorf("duplicates: a stored value that begins with % x, not with version %d", b[:min(len(b), 1)], version)
 	}
-	return &varints{rest: b[1:]}, nil
-}
-
-func (r *varints) next() int64 {
-	v, n := binary.Varint(r.rest)
-	if n <= 0 {
-		r.err, r.rest = errors.New("duplicates: a stored value that is cut off"), nil
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return v
+	return &varints{varint.NewReader(b[1:])}, nil
 }
 
 func (r *varints) place() Place {
-	return Place{int32(r.next()), r.next(), time.UnixMilli(r.next()).UTC()}
+	return Place{int32(r.Int()), r.Int(), time.UnixMilli(r.Int()).UTC()}
+}
+
+// whole returns an error unless everything was read.
+func (r *varints) whole() error {
+	switch {
+	case r.Bad():
+		return errors.New("duplicates: a stored value that is cut off")
+	case r.More():
+		return errors.New("duplicates: a stored value with bytes behind its end")
+	}
+	return nil
 }

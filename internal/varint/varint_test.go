@@ -1,4 +1,4 @@
-package processors
+package varint_test
 
 import (
 	"encoding/binary"
@@ -6,10 +6,12 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/riffle-stream/riffle/internal/varint"
 )
 
-// A decoder reads what encoding/binary reads, and refuses what that refuses.
-func TestDecoder(t *testing.T) {
+// A reader reads what encoding/binary reads, and refuses what that refuses.
+func TestReader(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var b []byte
@@ -24,26 +26,26 @@ func TestDecoder(t *testing.T) {
 			}
 		}
 		signed := rapid.Bool().Draw(t, "signed")
-		d := decoder{buf: b}
-		for rest := b; len(rest) > 0 && !d.bad; {
+		r := varint.NewReader(b)
+		for rest := b; len(rest) > 0 && !r.Bad(); {
 			want, n := binary.Uvarint(rest)
 			got := uint64(0)
 			if signed {
 				var w int64
 				w, n = binary.Varint(rest)
-				want, got = uint64(w), uint64(d.varint())
+				want, got = uint64(w), uint64(r.Int())
 			} else {
-				got = d.uvarint()
+				got = r.Uint()
 			}
-			if d.bad != (n <= 0) || !d.bad && got != want {
-				t.Fatalf("of % x: got %d, bad %t, want %d of %d bytes", rest, got, d.bad, want, n)
+			if r.Bad() != (n <= 0) || !r.Bad() && got != want {
+				t.Fatalf("of % x: got %d, bad %t, want %d of %d bytes", rest, got, r.Bad(), want, n)
 			}
-			if !d.bad {
+			if !r.Bad() {
 				rest = rest[n:]
 			}
 		}
-		if end := d.end("numbers"); (end != nil) != d.bad {
-			t.Fatalf("the end is %v", end)
+		if r.Done() == r.Bad() || r.More() || len(r.Rest()) > 0 {
+			t.Fatalf("after all: done %t, bad %t, % x left", r.Done(), r.Bad(), r.Rest())
 		}
 	})
 }
