@@ -19,8 +19,8 @@ type Base interface {
 	Last(store int, to []byte) ([]byte, error)
 	// CacheBytes is how much of what Get has found may be kept in memory for each store now; 0 is nothing.
 	CacheBytes() int64
-	// FilterBytes is how much each store may take now to know which keys the base does not have; below 0 it
-	// is not noted. See [Layers.Had].
+	// FilterBytes is how much each store may take now to know which keys the base does not have, three
+	// quarters of it for what [Layers.Had] tells; below 0 nothing is noted.
 	FilterBytes() int64
 	// Grew says by how many bytes the task's committed overlay grew (shrank, if
 	// negative). It starts a checkpoint when one is due, and waits while there is

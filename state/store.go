@@ -86,8 +86,12 @@ func (s *layerStore) note(hash uint64, key []byte) {
 	if most < 0 || s.open.shape.class(key) != entryClass {
 		return
 	}
-	if had := s.had.Load(); had == nil || had.lacks(hash) {
-		s.written.add(hash, most/2) // the rest is for what the base had
+	had := s.had.Load()
+	switch {
+	case had == nil:
+		s.written.add(hash, most/4) // the rest is for what the base had
+	case had.lacks(hash):
+		s.written.add(hash, most-had.size)
 	}
 }
 

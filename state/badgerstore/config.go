@@ -26,7 +26,7 @@ type Config struct {
 	// has an equal part. The default is 16 MiB; a negative number keeps nothing.
 	ReadCacheBytes int64
 	// KeyFilterBytes is how much memory is for knowing which keys the database does not have, over all tasks: each open store has an equal
-	// part, and does without where that is too little. A key takes some two bytes. The default is 64 MiB; with a negative
+	// part, and does without where that is too little. A key takes some two bytes. The default is 128 MiB; with a negative
 	// number the database is asked for every key.
 	KeyFilterBytes int64
 	// Logger hears of checkpoints that pause, and of databases thrown away. The
@@ -44,7 +44,7 @@ func (c Config) withDefaults() Config {
 	set(&c.MinFreeBytes, 512<<20)
 	set(&c.MemTableBytes, 16<<20)
 	set(&c.ReadCacheBytes, 16<<20)
-	set(&c.KeyFilterBytes, 64<<20)
+	set(&c.KeyFilterBytes, 128<<20)
 	if c.CheckpointAge == 0 {
 		c.CheckpointAge = 10 * time.Second
 	}

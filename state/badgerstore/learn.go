@@ -74,7 +74,7 @@ func (t *task) learnFrom(keys *state.KeyFilter, store int, prefix, from []byte) 
 				return nil
 			}
 			if own := key[len(prefix):]; t.specs[store].LooksUp(own) {
-				keys.Add(own, t.FilterBytes()/2)
+				keys.Add(own, t.FilterBytes()*3/4)
 			}
 		}
 		return nil
