@@ -38,19 +38,22 @@ type transaction struct {
 	open     bool
 	implicit bool // transaction.version 2: offsets need not be announced before they are added
 	used     atomic.Bool
-	begun    chan struct{} // gets a token when something of the transaction was written to a broker
+	writes   produceHook
 	// inTurns says that the cluster does not take offsets while a partition is being added: without implicit, or because it
 	// said so once.
 	inTurns bool
 }
 
+// produceHook gets a token when a producer has written outputs to a broker. It has room for one.
+type produceHook chan struct{}
+
 // OnBrokerWrite implements kgo.HookBrokerWrite.
-func (t *transaction) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+func (h produceHook) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	if err != nil || key != int16(kmsg.Produce) {
 		return
 	}
 	select {
-	case t.begun <- struct{}{}:
+	case h <- struct{}{}:
 	default:
 	}
 }
@@ -97,7 +100,7 @@ func (c *Client) begin(ctx context.Context) error {
 		return err
 	}
 	select {
-	case <-t.begun:
+	case <-t.writes: // of the last transaction
 	default:
 	}
 	return t.producer.BeginTransaction()
@@ -116,18 +119,18 @@ func (c *Client) newProducer(ctx context.Context) error {
 		limit = 5
 	}
 	versions.SetMaxKeyVersion(int16(kmsg.TxnOffsetCommit), limit)
+	writes := make(produceHook, 1)
 	opts := append(c.producerOptions(),
 		kgo.TransactionalID(c.cfg.TransactionalID),
 		kgo.TransactionTimeout(c.cfg.TransactionTimeout),
 		kgo.MaxVersions(versions),
-		kgo.WithHooks(&c.txn),
+		kgo.WithHooks(writes),
 	)
-	c.txn.begun = make(chan struct{}, 1)
 	producer, err := c.cfg.Conn.open(c.cfg.Group, opts...)
 	if err != nil {
 		return err
 	}
-	c.txn.producer, c.txn.implicit = producer, implicit
+	c.txn.producer, c.txn.implicit, c.txn.writes = producer, implicit, writes
 	c.txn.inTurns = c.txn.inTurns || !implicit
 	return nil
 }
@@ -184,7 +187,7 @@ func (c *Client) AddOffsets(ctx context.Context, offsets Offsets) (finish func(f
 	go func() {
 		// Behind the first output: if the offsets began the transaction, the outputs would wait for them.
 		select {
-		case <-t.begun:
+		case <-t.writes:
 		case <-done:
 		}
 		added <- c.addOffsets(ctx, offsets)
