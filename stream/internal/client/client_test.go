@@ -44,6 +44,24 @@ func open(t *testing.T, cfg Config) *Client {
 	return c
 }
 
+// sendMany writes n records of nine keys to a topic.
+func sendMany(t *testing.T, conn Conn, topic string, n int) {
+	t.Helper()
+	producer, err := NewProducer(conn, ProducerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	for i := range n {
+		if err := producer.Send(t.Context(), Output{Topic: topic, Key: fmt.Append(nil, i%9), Value: fmt.Append(nil, i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := producer.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // readAll returns what a topic holds, by partition.
 func readAll(t *testing.T, conn Conn, topic string) map[int32][]Record {
 	t.Helper()
@@ -276,20 +294,8 @@ func TestOffsetsBesideOutputs(t *testing.T) {
 func TestPollTakesAll(t *testing.T) {
 	t.Parallel()
 	conn, _ := startFake(t, "in")
-	producer, err := NewProducer(conn, ProducerConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer producer.Close()
 	const records = 30_000
-	for i := range records {
-		if err := producer.Send(t.Context(), Output{Topic: "in", Key: fmt.Append(nil, i%9), Value: fmt.Append(nil, i)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := producer.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	sendMany(t, conn, "in", records)
 	c := open(t, Config{Conn: conn, Sets: [][]string{{"in"}}})
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -319,19 +325,7 @@ func TestPollTakesAll(t *testing.T) {
 func TestResume(t *testing.T) {
 	t.Parallel()
 	conn, _ := startFake(t, "in")
-	producer, err := NewProducer(conn, ProducerConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer producer.Close()
-	for i := range 90 {
-		if err := producer.Send(t.Context(), Output{Topic: "in", Key: fmt.Append(nil, i%9), Value: fmt.Append(nil, i)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := producer.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	sendMany(t, conn, "in", 90)
 	asked := make(chan map[string]map[int32]int64, 1)
 	c := open(t, Config{Conn: conn, Sets: [][]string{{"in"}}, Resume: func(_ context.Context, committed map[string]map[int32]int64) error {
 		asked <- map[string]map[int32]int64{"in": {0: committed["in"][0], 1: committed["in"][1], 2: committed["in"][2]}}
