@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -169,4 +170,47 @@ func TestBaseIsNotAskedInVain(t *testing.T) {
 	had.Add([]byte("old"), 1<<20)
 	task.Had(0, &had)
 	want(asked("old", "new", "restored", "deleted", "other", "hot"), "old", "new", "restored", "deleted")
+}
+
+// A checkpoint may begin while the open writes are dropped. (The race detector looks at it.)
+func TestAbortBesideCheckpoints(t *testing.T) {
+	t.Parallel()
+	task, err := NewLayers(TaskID{}, []Spec{{Name: "s"}}, nil, &countingBase{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := task.Store("s")
+	put := func(n int) {
+		for i := range n {
+			if err := s.Put(fmt.Append(nil, i), []byte("v")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	stop := make(chan struct{})
+	var checkpoints sync.WaitGroup
+	checkpoints.Go(func() {
+		for {
+			if _, err := task.Checkpoint(func(*Frozen) error { return nil }); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	for range 300 {
+		put(100)
+		task.Abort()
+		put(1) // so little that the next Abort lets go of the memory
+		task.Abort()
+		put(1)
+		if err := task.Commit(nil); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	checkpoints.Wait()
 }

@@ -15,7 +15,7 @@ func (l *Layers) Committed(store string) (Store, bool) {
 	if !ok {
 		return nil, false
 	}
-	return committed{&layerStore{task: l, index: s.index, open: &table{shape: s.open.shape}}}, true
+	return committed{&layerStore{task: l, index: s.index, shape: s.shape, open: &table{shape: s.shape}}}, true
 }
 
 // committed is a store without its open overlay.

@@ -63,7 +63,7 @@ func NewLayers(id TaskID, specs []Spec, positions []Position, base Base) (*Layer
 		if _, taken := l.byName[spec.Name]; taken {
 			return nil, fmt.Errorf("state: task %v names store %q twice", id, spec.Name)
 		}
-		s := &layerStore{task: l, index: i, open: &table{shape: spec.shape()}, base: baseRead{cache: &readCache{}}}
+		s := &layerStore{task: l, index: i, shape: spec.shape(), open: &table{shape: spec.shape()}, base: baseRead{cache: &readCache{}}}
 		l.stores = append(l.stores, s)
 		l.byName[spec.Name] = s
 	}
@@ -110,7 +110,7 @@ func horizonsOf(specs []Spec, base Base) ([]horizon, error) {
 func (l *Layers) newTables() []*table {
 	tables := make([]*table, len(l.stores))
 	for i, s := range l.stores {
-		tables[i] = &table{shape: s.open.shape}
+		tables[i] = &table{shape: s.shape}
 	}
 	return tables
 }

@@ -12,6 +12,7 @@ import (
 type layerStore struct {
 	task    *Layers
 	index   int
+	shape   shape
 	open    *table
 	writes  uint64   // counts writes, for ranges that run meanwhile
 	ranges  []*merge // that run
@@ -62,7 +63,7 @@ func (s *layerStore) Get(key []byte) ([]byte, bool, error) {
 	if l.in != absent {
 		return l.value, l.in == present, nil
 	}
-	if layers.horizons[s.index].hides(s.open.shape, key) || s.missing(hash, key) {
+	if layers.horizons[s.index].hides(s.shape, key) || s.missing(hash, key) {
 		return nil, false, nil
 	}
 	return s.base.get(s.task, s.index, layers.epoch, hash, key)
@@ -83,7 +84,7 @@ func (s *layerStore) overlaid(layers *layerSet, hash uint64, key []byte) (ref in
 // note remembers that a key was committed. Those of the index are not looked up.
 func (s *layerStore) note(hash uint64, key []byte) {
 	most := s.task.base.FilterBytes()
-	if most < 0 || s.open.shape.class(key) != entryClass {
+	if most < 0 || s.shape.class(key) != entryClass {
 		return
 	}
 	had := s.had.Load()
@@ -98,7 +99,7 @@ func (s *layerStore) note(hash uint64, key []byte) {
 // missing reports whether it is known that the base does not have a key.
 func (s *layerStore) missing(hash uint64, key []byte) bool {
 	had := s.had.Load()
-	return had != nil && had.lacks(hash) && s.written.lacks(hash) && s.open.shape.class(key) == entryClass
+	return had != nil && had.lacks(hash) && s.written.lacks(hash) && s.shape.class(key) == entryClass
 }
 
 // baseRead is what a read from the base brought. Whoever puts a key has often looked it up just before, and layers above the
@@ -264,7 +265,7 @@ func (m *merge) open(from, to []byte) {
 	// The overlays are taken before the base: a checkpoint that ends in between is
 	// then seen twice, in the order of the layers, and not missed.
 	layers := s.task.layers.Load()
-	r := s.open.shape.span(m.from, m.to)
+	r := s.shape.span(m.from, m.to)
 	m.cursors[0].open(s.open, &r)
 	m.cursors[1].open(layers.committed[s.index], &r)
 	if layers.frozen != nil {
