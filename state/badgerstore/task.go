@@ -71,9 +71,12 @@ func (db *DB) OpenTask(id state.TaskID, specs []state.Spec) (state.Task, error) 
 	if t.layers, err = state.NewLayers(id, specs, positions, t); err != nil {
 		return nil, err
 	}
+	if err := t.learnKeys(); err != nil {
+		return nil, err
+	}
 	db.mu.tasks[id] = t
 	db.openStores.Add(int64(len(specs)))
-	return t.layers, t.learnKeys()
+	return t.layers, nil
 }
 
 // load reads the task's generation and positions.
