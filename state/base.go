@@ -98,7 +98,7 @@ func (f *Frozen) Changes(store int) func(yield func(Change) bool) {
 		t := f.tables[store]
 		for ref := range t.len() {
 			key, value := t.at(ref)
-			if value == nil && f.horizons[store].hides(t.shape, key) {
+			if value == nil && (t.entries[ref].alone || f.horizons[store].hides(t.shape, key)) {
 				continue
 			}
 			if !yield(Change{Key: key, Value: value}) {

@@ -172,6 +172,63 @@ func TestBaseIsNotAskedInVain(t *testing.T) {
 	want(asked("old", "new", "restored", "deleted", "other", "hot"), "old", "new", "restored", "deleted")
 }
 
+// What was put and deleted between two checkpoints does not reach the base, if it is known that the base does not have it.
+func TestShortLivedKeysStayAbove(t *testing.T) {
+	t.Parallel()
+	task, err := NewLayers(TaskID{}, []Spec{{Name: "s"}}, nil, &countingBase{filter: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := task.Store("s")
+	commit := func(value []byte, keys ...string) {
+		t.Helper()
+		for _, key := range keys {
+			set := s.Delete([]byte(key))
+			if value != nil {
+				set = s.Put([]byte(key), value)
+			}
+			if set != nil {
+				t.Fatal(set)
+			}
+		}
+		if err := task.Commit(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkpoint := func(want ...string) {
+		t.Helper()
+		var got []string
+		_, err := task.Checkpoint(func(f *Frozen) error {
+			for c := range f.Changes(0) {
+				got = append(got, fmt.Sprintf("%s=%s", c.Key, c.Value))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("written (-want +got):\n%s", diff)
+		}
+	}
+	v := []byte("v")
+	commit(v, "early")
+	var had KeyFilter
+	had.Add([]byte("old"), 1<<20)
+	task.Had(0, &had)
+	commit(v, "short", "kept", "again")
+	commit(nil, "short", "again", "early", "old")
+	commit(v, "again")
+	checkpoint("early=", "kept=v", "again=v", "old=")
+	commit(nil, "kept") // it is in the overlay that was written last
+	commit(v, "short")
+	checkpoint("kept=", "short=v")
+	commit(nil, "short")
+	commit(v, "other")
+	commit(nil, "other")
+	checkpoint("short=")
+}
+
 // A checkpoint may begin while the open writes are dropped. (The race detector looks at it.)
 func TestAbortBesideCheckpoints(t *testing.T) {
 	t.Parallel()

@@ -5,12 +5,12 @@ import "bytes"
 // foldBatch is how many keys a fold looks up side by side.
 const foldBatch = 32
 
-// fold sets all that is in from, and calls added with the hash of each key that it did not have before.
+// fold sets all that is in from. It calls added with each key that it did not have before, to learn whether no layer below has it.
 //
 // A key's slot, entry and bytes are each most likely not in the processor's cache, and each says where the next is. So a fold goes
 // through many keys' slots, then through their entries, then through their bytes: the processor then waits for many at
 // once, where a look-up of key after key waits three times for each.
-func (t *table) fold(from *table, added func(hash uint64, key []byte)) {
+func (t *table) fold(from *table, added func(hash uint64, key []byte) (alone bool)) {
 	var hashes [foldBatch]uint64
 	var refs [foldBatch]int
 	for first := 0; first < from.len(); first += foldBatch {
@@ -26,8 +26,8 @@ func (t *table) fold(from *table, added func(hash uint64, key []byte)) {
 		for i := range n {
 			key, value := from.at(first + i)
 			if refs[i] < 0 {
-				t.set(hashes[i], key, value)
-				added(hashes[i], key)
+				ref := t.set(hashes[i], key, value)
+				t.entries[ref].alone = added(hashes[i], key)
 				continue
 			}
 			t.write(refs[i], value)

@@ -81,19 +81,22 @@ func (s *layerStore) overlaid(layers *layerSet, hash uint64, key []byte) (ref in
 	return -1, value, in
 }
 
-// note remembers that a key was committed. Those of the index are not looked up.
-func (s *layerStore) note(hash uint64, key []byte) {
+// note remembers that a key was committed, and reports whether it is known that neither the base has it nor an overlay that goes
+// there. Those of the index are not looked up.
+func (s *layerStore) note(hash uint64, key []byte) (alone bool) {
 	most := s.task.base.FilterBytes()
 	if most < 0 || s.shape.class(key) != entryClass {
-		return
+		return false
 	}
 	had := s.had.Load()
+	alone = had != nil && had.lacks(hash) && s.written.lacks(hash)
 	switch {
 	case had == nil:
 		s.written.add(hash, most/4) // the rest is for what the base had
 	case had.lacks(hash):
 		s.written.add(hash, most-had.size)
 	}
+	return alone
 }
 
 // missing reports whether it is known that the base does not have a key.

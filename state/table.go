@@ -31,6 +31,7 @@ type tableEntry struct {
 	keyLen, valueLen uint32
 	valueCap         uint32
 	deleted          bool
+	alone            bool // no layer below has the key, nor ever had since the task was opened
 	class            uint8
 }
 
@@ -132,12 +133,13 @@ func (t *table) at(ref int) (key, value []byte) {
 
 // set writes key; a nil value deletes it. Both are copied. The value may be a view
 // into this table.
-func (t *table) set(hash uint64, key, value []byte) {
+func (t *table) set(hash uint64, key, value []byte) (ref int) {
 	ref, found := t.find(hash, key)
 	if !found {
 		ref = t.insert(hash, key)
 	}
 	t.write(ref, value)
+	return ref
 }
 
 // write gives an entry its value.

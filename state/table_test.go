@@ -202,7 +202,7 @@ func TestFold(t *testing.T) {
 		}
 		set(from, n, value)
 	}
-	all.fold(from, func(uint64, []byte) {})
+	all.fold(from, func(uint64, []byte) bool { return false })
 	if all.len() != len(want) {
 		t.Errorf("%d entries, want %d", all.len(), len(want))
 	}
@@ -256,7 +256,7 @@ func BenchmarkFold(b *testing.B) {
 					set(open, rng.IntN(keys))
 				}
 				b.StartTimer()
-				all.fold(open, func(uint64, []byte) {})
+				all.fold(open, func(uint64, []byte) bool { return false })
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/commit, "ns/key")
 		})
