@@ -10,19 +10,22 @@ import (
 // A store with a time to live holds two kinds of keys:
 //
 //	0x01 key             put time, look time, value
-//	0x00 look time key   nothing: the expiry index
+//	0x00 look time key   other keys of the same look time: the expiry index
 //
 // The put time is the event time of the record that put the value; it alone
 // decides whether the entry can be read. The look time is where the entry stands
-// in the index, and at most what it was when the entry was first put: writing a hot
+// in the index: the put time when the entry was first put, rounded up to a 64th of the TTL. Writing a hot
 // key again does not move it in the index. When stream time has passed look time +
 // TTL, the sweep looks: an entry that has been put again since gets a new place,
-// another one is removed. So each key is in the index once, and a hot one is moved
-// once per TTL.
+// another one is removed. So a hot key is moved once per TTL.
 //
-// Sweeping happens in Put, in steps of sweepStep entries, at most once in sweepStep/2
+// The index is made of pages: up to pageKeys keys that were put one after the other and have the same look time. A page
+// is one write where its keys would be as many as they are, in every layer and in the changelog. A key that is
+// deleted stays in its page; the sweep then finds that it has no entry, or one of another look time, and leaves it.
+//
+// Sweeping happens in Put, in steps of sweepStep entries and the rest of a page, at most once in sweepStep/2
 // puts, and at most every TTL/64 of stream time unless there is a backlog. When it happens is not visible: reads
-// decide by the put time. Index entries are ordinary entries; they reach the
+// decide by the put time. Index pages are ordinary entries; they reach the
 // changelog and come back from it.
 const (
 	prefixIndex = 0x00
@@ -34,6 +37,12 @@ const (
 	// sweepsPerTTL bounds how often a sweep looks when little expires: looking
 	// costs an iterator over all layers.
 	sweepsPerTTL = 64
+
+	// pageKeys and pageBytes bound a page of the index. It is copied for each key that is added.
+	pageKeys  = 32
+	pageBytes = 512
+	// openPages is how many pages of a store are added to side by side: records come out of order.
+	openPages = 4
 )
 
 // sweepState is what a store remembers between sweeps. It is only a hint: the zero
@@ -45,6 +54,41 @@ type sweepState struct {
 	swept   int64  // stream time of the last sweep
 	backlog bool
 	puts    int // since the last sweep
+
+	pages    [openPages]openPage
+	nextPage int // of pages to give way
+}
+
+// openPage is a page of the index that keys are added to, if it is still there.
+type openPage struct {
+	look int64
+	key  []byte
+	keys int // in the page, or more; 0 for no page
+}
+
+// page returns the open page for a look time, nil if there is none.
+func (sw *sweepState) page(look int64) *openPage {
+	for i := range sw.pages {
+		if p := &sw.pages[i]; p.look == look && p.keys > 0 && p.keys < pageKeys {
+			return p
+		}
+	}
+	return nil
+}
+
+// open remembers a page, in place of one of the same time or the one that was opened first.
+func (sw *sweepState) open(look int64, key []byte, keys int) {
+	at := sw.nextPage
+	for i := range sw.pages {
+		if sw.pages[i].look == look {
+			at = i
+		}
+	}
+	if at == sw.nextPage {
+		sw.nextPage = (sw.nextPage + 1) % openPages
+	}
+	p := &sw.pages[at]
+	p.look, p.key, p.keys = look, append(p.key[:0], key...), keys
 }
 
 // expiring is a stored value in its parts.
@@ -85,6 +129,22 @@ func parseIndexKey(b []byte) (look int64, key []byte, err error) {
 	return int64(binary.BigEndian.Uint64(b[1:]) ^ 1<<63), b[9:], nil
 }
 
+// appendPageKey appends a key to a page.
+func appendPageKey(page, key []byte) []byte {
+	page = binary.AppendUvarint(page, uint64(len(key)))
+	return append(page, key...)
+}
+
+// nextPageKey returns the first key of a page, and the rest of it.
+func nextPageKey(page []byte) (key, rest []byte, err error) {
+	size, n := binary.Uvarint(page)
+	if n <= 0 || size > uint64(len(page)-n) {
+		return nil, nil, fmt.Errorf("%w: a page of the expiry index with %d bytes that are no key", ErrCorrupt, len(page))
+	}
+	end := n + int(size)
+	return page[n:end], page[end:], nil
+}
+
 func (s KeyValue[K, V]) keyPrefix(dst []byte) []byte {
 	if s.def.spec.TTL > 0 {
 		dst = append(dst, prefixEntry)
@@ -98,14 +158,24 @@ func (s KeyValue[K, V]) streamMillis() int64 { return s.ctx.StreamTime().UnixMil
 // expired reports whether an entry put at the time given can no longer be read.
 func (s KeyValue[K, V]) expired(put int64) bool { return put+s.ttlMillis() <= s.streamMillis() }
 
+// lookTime is the look time of an entry that is put.
+func (s KeyValue[K, V]) lookTime(put int64) int64 {
+	width := max(s.ttlMillis()/sweepsPerTTL, 1)
+	over := (put%width + width) % width
+	if over == 0 || put > math.MaxInt64-width {
+		return put
+	}
+	return put + width - over
+}
+
 func (s KeyValue[K, V]) putExpiring(sc *Scratch, key []byte, v V) error {
 	put := s.ctx.RecordTime().UnixMilli()
 	if s.expired(put) {
 		// The record is so late that its entry could not be read; it still replaces
 		// what was there.
-		return s.wrap("put", s.deleteExpiring(sc, key))
+		return s.wrap("put", s.store.Delete(key))
 	}
-	look := put
+	look := s.lookTime(put)
 	b, found, err := s.store.Get(key)
 	if err != nil {
 		return s.wrap("put", err)
@@ -132,26 +202,35 @@ func (s KeyValue[K, V]) putExpiring(sc *Scratch, key []byte, v V) error {
 	return s.wrap("expire", s.sweep(sc))
 }
 
+// putIndex gives a key its place in the index: in an open page, or a new one that begins with it. It uses the scratch's other and value.
 func (s KeyValue[K, V]) putIndex(sc *Scratch, look int64, key []byte) error {
-	sc.other = appendIndexKey(sc.other[:0], look, key)
 	sc.sweep.added(look)
-	return s.store.Put(sc.other, nil)
-}
-
-func (s KeyValue[K, V]) deleteExpiring(sc *Scratch, key []byte) error {
-	b, found, err := s.store.Get(key)
-	if err != nil || !found {
-		return err
+	if p := sc.sweep.page(look); p != nil {
+		page, found, err := s.store.Get(p.key)
+		if err != nil {
+			return err
+		}
+		if found && len(page) < pageBytes {
+			p.keys++
+			sc.value = appendPageKey(append(sc.value[:0], page...), key)
+			return s.store.Put(p.key, sc.value)
+		}
 	}
-	old, err := parseExpiring(b)
+	sc.other = appendIndexKey(sc.other[:0], look, key)
+	page, _, err := s.store.Get(sc.other) // the key was deleted, and put again: what followed it stays
 	if err != nil {
 		return err
 	}
-	sc.other = appendIndexKey(sc.other[:0], old.look, key[1:])
-	if err := s.store.Delete(sc.other); err != nil {
-		return err
+	sc.value = append(sc.value[:0], page...)
+	keys := 1
+	for len(page) > 0 {
+		if _, page, err = nextPageKey(page); err != nil {
+			return err
+		}
+		keys++
 	}
-	return s.store.Delete(key)
+	sc.sweep.open(look, sc.other, keys)
+	return s.store.Put(sc.other, sc.value)
 }
 
 // sweep looks at up to sweepStep index entries that are due. The store's scratch is
@@ -219,7 +298,7 @@ func (sw *sweepState) added(at int64) {
 	}
 }
 
-// lookUpTo looks at the first index entries below due, and returns how many: more
+// lookUpTo looks at the first pages below due, and returns at how many keys: more
 // than sweepStep if some are left. It is a function of its own because the loop makes
 // the handle escape.
 func (s KeyValue[K, V]) lookUpTo(sc *Scratch, due int64) (looked int, err error) {
@@ -227,28 +306,46 @@ func (s KeyValue[K, V]) lookUpTo(sc *Scratch, due int64) (looked int, err error)
 		if err != nil {
 			return looked, err
 		}
-		if looked++; looked > sweepStep {
-			return looked, sc.sweep.left(kv.Key)
+		if looked >= sweepStep {
+			return sweepStep + 1, sc.sweep.left(kv.Key)
 		}
-		if err := s.look(sc, kv.Key, due); err != nil {
+		keys, err := s.lookAtPage(sc, kv, due)
+		if err != nil {
 			return looked, err
 		}
+		looked += keys
 	}
-	return looked, nil
+	return min(looked, sweepStep), nil
 }
 
-// look removes an index entry that is due, and its entry with it unless that has
-// been put again since: then it gets a new place.
-func (s KeyValue[K, V]) look(sc *Scratch, indexKey []byte, due int64) error {
-	sc.other = append(sc.other[:0], indexKey...)
-	look, key, err := parseIndexKey(sc.other)
+// lookAtPage removes a page that is due, and returns how many keys it has.
+func (s KeyValue[K, V]) lookAtPage(sc *Scratch, page KV, due int64) (keys int, err error) {
+	// The page's bytes change with the next write.
+	sc.page = append(append(sc.page[:0], page.Key...), page.Value...)
+	indexKey, rest := sc.page[:len(page.Key)], sc.page[len(page.Key):]
+	look, key, err := parseIndexKey(indexKey)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	if err := s.store.Delete(indexKey); err != nil {
+		return 0, err
+	}
+	for {
+		if err := s.look(sc, look, key, due); err != nil {
+			return keys, err
+		}
+		if keys++; len(rest) == 0 {
+			return keys, nil
+		}
+		if key, rest, err = nextPageKey(rest); err != nil {
+			return keys, err
+		}
+	}
+}
+
+// look removes an entry that is due, unless it has been put again since: then it gets a new place in the index.
+func (s KeyValue[K, V]) look(sc *Scratch, look int64, key []byte, due int64) error {
 	sc.key = append(append(sc.key[:0], prefixEntry), key...)
-	if err := s.store.Delete(sc.other); err != nil {
-		return err
-	}
 	b, found, err := s.store.Get(sc.key)
 	if err != nil || !found {
 		return err
@@ -258,13 +355,14 @@ func (s KeyValue[K, V]) look(sc *Scratch, indexKey []byte, due int64) error {
 	case err != nil:
 		return err
 	case e.look != look:
-		return nil // another index entry stands for it
+		return nil // another page has it
 	case e.put < due:
 		return s.store.Delete(sc.key)
 	}
-	sc.value = append(appendExpiring(sc.value[:0], e.put, e.put), e.value...)
+	again := s.lookTime(e.put)
+	sc.value = append(appendExpiring(sc.value[:0], e.put, again), e.value...)
 	if err := s.store.Put(sc.key, sc.value); err != nil {
 		return err
 	}
-	return s.putIndex(sc, e.put, sc.key[1:])
+	return s.putIndex(sc, again, sc.key[1:])
 }

@@ -118,14 +118,11 @@ func (s KeyValue[K, V]) Put(k K, v V) error {
 
 // Delete removes k; a missing key is no error.
 func (s KeyValue[K, V]) Delete(k K) error {
-	sc, key, err := s.begin(k)
+	_, key, err := s.begin(k)
 	if err != nil {
 		return err
 	}
-	if s.def.spec.TTL > 0 {
-		return s.wrap("delete", s.deleteExpiring(sc, key))
-	}
-	return s.wrap("delete", s.store.Delete(key))
+	return s.wrap("delete", s.store.Delete(key)) // the sweep removes its place in the index
 }
 
 // Range yields the entries whose encoded keys are in [from, to), in the order of

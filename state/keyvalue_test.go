@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -232,8 +233,102 @@ func TestSweepIsBounded(t *testing.T) {
 		}
 		most, removed = max(most, now), removed+now
 	}
-	if removed != 2*keys || most > 2*64 {
-		t.Errorf("%d changes were removals, at most %d of one put; want %d, at most %d", removed, most, 2*keys, 2*64)
+	const pages = (keys + 31) / 32 // of the index
+	if removed != keys+pages || most > 2*64 {
+		t.Errorf("%d changes were removals, at most %d of one put; want %d, at most %d", removed, most, keys+pages, 2*64)
+	}
+}
+
+// What was written before there were pages in the index has a place there for each key, at its exact time.
+func TestSweepOfSingleKeys(t *testing.T) {
+	t.Parallel()
+	def := state.NewKeyValueStore("s", serde.String, serde.Int64).TTL(time.Hour)
+	c := newContext(t, def.Spec())
+	store, _ := c.task.Store("s")
+	const put = 1_000_001
+	for _, key := range []string{"a", "b", "hot"} {
+		entry := binary.AppendVarint(binary.AppendVarint(nil, put), 0)
+		index := append(binary.BigEndian.AppendUint64([]byte{0}, 1<<63+put), key...)
+		if err := errors.Join(store.Put([]byte("\x01"+key), binary.AppendVarint(entry, 7)), store.Put(index, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (keys []string) {
+		for kv, err := range store.Range(nil, nil) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, fmt.Sprintf("%q", kv.Key[:1]))
+		}
+		return keys
+	}
+	for i, ms := range []int64{put + 1, put + time.Hour.Milliseconds() + 1, put + 3*time.Hour.Milliseconds()} {
+		c.at(ms)
+		for range 64 { // enough for a sweep
+			if err := def.In(c).Put("hot", ms); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := [][]string{
+			{`"\x00"`, `"\x00"`, `"\x00"`, `"\x01"`, `"\x01"`, `"\x01"`},
+			{`"\x00"`, `"\x01"`}, // it has been put again
+			{`"\x00"`, `"\x01"`},
+		}[i]
+		if diff := cmp.Diff(want, left()); diff != "" {
+			t.Errorf("at %d there are (-want +got):\n%s", ms, diff)
+		}
+	}
+}
+
+// A key that is deleted and put again does not take the place in the index of those that came after it.
+func TestPagesOfKeysPutAgain(t *testing.T) {
+	t.Parallel()
+	def := state.NewKeyValueStore("s", serde.String, serde.Int64).TTL(time.Hour)
+	c := newContext(t, def.Spec())
+	store, _ := c.task.Store("s")
+	c.at(1)
+	for i := range 40 {
+		err := def.In(c).Put(fmt.Sprint(i), 1)
+		if i == 39 { // the first page is full, and its hint forgotten
+			err = errors.Join(err, c.task.Commit(nil), def.In(c).Delete("0"), c.task.Commit(nil))
+			c.task.(*state.Layers).Abort()
+			err = errors.Join(err, def.In(c).Put("0", 2))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range int64(200) { // sweeps
+		c.at((i + 2) * time.Hour.Milliseconds() * 2)
+		if err := def.In(c).Put("last", i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := 0
+	for _, err := range store.Range(nil, nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		left++
+	}
+	if left != 2 {
+		t.Errorf("%d entries are left, want that of the last key and its place in the index", left)
+	}
+}
+
+// A page that does not parse is an error that says so, and nothing else is removed.
+func TestDamagedPage(t *testing.T) {
+	t.Parallel()
+	def := state.NewKeyValueStore("s", serde.String, serde.Int64).TTL(time.Hour)
+	c := newContext(t, def.Spec())
+	store, _ := c.task.Store("s")
+	index := append(binary.BigEndian.AppendUint64([]byte{0}, 1<<63+5), "key"...)
+	if err := store.Put(index, []byte{9, 'x'}); err != nil {
+		t.Fatal(err)
+	}
+	c.at(3 * time.Hour.Milliseconds())
+	if err := def.In(c).Put("other", 1); !errors.Is(err, state.ErrCorrupt) {
+		t.Errorf("a Put that sweeps a page with a key of 9 bytes, of which there is 1: %v, want ErrCorrupt", err)
 	}
 }
 

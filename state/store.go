@@ -28,8 +28,8 @@ type layerStore struct {
 // Scratch is what typed stores reuse from call to call; it lives with the bytes
 // because a typed handle lives for one record only. Its zero value is ready.
 type Scratch struct {
-	key, value, other []byte
-	sweep             sweepState
+	key, value, other, page []byte
+	sweep                   sweepState
 }
 
 // Forget drops what the typed store remembers of removals: the record that made some has failed, so they did not happen.

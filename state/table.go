@@ -61,6 +61,7 @@ const (
 	minSlots    = 16
 	entryBytes  = 40 + 12 // an entry and its share of the slots
 	slotsPerKey = 2       // at least
+	maxRoom     = 256     // that a value gets to grow, in bytes
 )
 
 func (t *table) len() int { return len(t.entries) }
@@ -155,8 +156,9 @@ func (t *table) write(ref int, value []byte) {
 	}
 	if len(value) > int(e.valueCap) {
 		t.garbage += int(e.valueCap)
-		e.value = t.slab.alloc(len(value))
-		e.valueCap = uint32(len(value))
+		size := max(len(value), min(2*int(e.valueCap), len(value)+maxRoom)) // what has grown once may grow again
+		e.value = t.slab.alloc(size)
+		e.valueCap = uint32(size)
 	}
 	copy(t.slab.at(e.value, uint32(len(value))), value)
 	e.valueLen = uint32(len(value))
