@@ -28,12 +28,10 @@ const (
 	blockSize = 32
 )
 
-func openLog[K any](w SlidingWindows[K], key K) (*slidingLog[K], error) {
-	head, err := getBlock(w, key, headPart)
-	if err != nil {
-		return nil, err
-	}
-	return &slidingLog[K]{SlidingWindows: w, key: key, head: head}, nil
+func openLog[K any](w SlidingWindows[K], key K) (l slidingLog[K], err error) {
+	l.SlidingWindows, l.key = w, key
+	l.head, err = getBlock(w, key, headPart)
+	return l, err
 }
 
 func getBlock[K any](w SlidingWindows[K], key K, part int64) (*block, error) {
@@ -67,6 +65,9 @@ func (l *slidingLog[K]) load(part int64) (*block, error) {
 	b, err := getBlock(l.SlidingWindows, l.key, part)
 	if err != nil {
 		return nil, err
+	}
+	if l.loaded == nil {
+		l.loaded = make([]loadedBlock, 0, 4) // as many as most records look at
 	}
 	l.loaded = append(l.loaded, loadedBlock{part, b})
 	return b, nil
