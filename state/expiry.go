@@ -233,7 +233,7 @@ func (s KeyValue[K, V]) putIndex(sc *Scratch, look int64, key []byte) error {
 	return s.store.Put(sc.other, sc.value)
 }
 
-// sweep looks at up to sweepStep index entries that are due. The store's scratch is
+// sweep looks at up to sweepStep keys of the index that are due, and the rest of a page. The store's scratch is
 // free: the put that called it is done.
 func (s KeyValue[K, V]) sweep(sc *Scratch) error {
 	now := s.streamMillis()
