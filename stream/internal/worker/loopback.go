@@ -20,7 +20,7 @@ import (
 // somebody else has written, too, the transaction is aborted, the tasks go back, and for a while read all from the log.
 // What is handed over is read from the log as well; tasks leave out what they have seen.
 //
-// It belongs to the worker's loop, but for the lanes' send.
+// It belongs to the worker's loop, and in a round to its turns, but for the lanes' send.
 type loopback struct {
 	topics map[string]*loopTopic
 	tasks  int // of the whole application
@@ -28,6 +28,9 @@ type loopback struct {
 	lanes  map[partition]*lane
 	paused time.Time     // until when nothing is handed over
 	pause  time.Duration // how long that was
+
+	mu     sync.Mutex
+	filled []*lane // those that have records
 }
 
 // loopTopic is a topic that the application both writes and reads.
@@ -42,6 +45,7 @@ type loopTopic struct {
 // A transaction takes an offset more than its records, for the marker at its end.
 type lane struct {
 	at      partition
+	all     *loopback
 	limit   int
 	readers []*running
 	read    int64 // the readers have, or know to be no records, what lies below; -1 if that is not known
@@ -104,12 +108,27 @@ func (l *loopback) setTasks(routes map[partition][]*running) {
 			}
 			kept := before[at]
 			if kept == nil {
-				kept = &lane{at: at, limit: l.limit, read: -1}
+				kept = &lane{at: at, all: l, limit: l.limit, read: -1}
 			}
 			kept.readers = append(kept.readers[:0], routes[at]...)
 			t.lanes[p], l.lanes[at] = kept, kept
+			for _, r := range kept.readers {
+				r.merges = l.topicsOf(r) > 1
+			}
 		}
 	}
+	l.filled = slices.DeleteFunc(l.filled, func(a *lane) bool { return l.lanes[a.at] != a })
+}
+
+// topicsOf is how many topics of the loopback a task reads.
+func (l *loopback) topicsOf(r *running) int {
+	n := 0
+	for _, in := range r.inputs {
+		if l.topics[in.topic] != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // fetched follows what was read from the log.
@@ -119,39 +138,51 @@ func (l *loopback) fetched(b client.Batch) {
 	}
 }
 
-// deliver gives the tasks what was handed over since it was last called, and says which tasks those are. It decides for
-// which partitions more is taken.
-func (l *loopback) deliver(tasks int, now time.Time) (to []*running, err error) {
+// begin gives the tasks what is left of an earlier round, and decides for which partitions more is taken. No task runs meanwhile.
+func (l *loopback) begin(tasks int, now time.Time) error {
+	if _, err := l.deliver(true); err != nil {
+		return err
+	}
 	all := tasks == l.tasks && !now.Before(l.paused)
 	for _, t := range l.topics {
 		for _, a := range t.lanes {
-			if a == nil {
-				continue
+			if a != nil {
+				a.open = all && !t.keyless.Load() && a.ready()
 			}
-			if len(a.records) > 0 {
-				for _, r := range a.readers {
-					if !slices.Contains(to, r) { // it may read several
-						to = append(to, r)
-					}
-				}
-				if err := a.deliver(); err != nil {
-					return nil, err
-				}
-			}
-			a.open = all && !t.keyless.Load() && a.ready()
 		}
 	}
+	return nil
+}
+
+// deliver gives the tasks that do not run what was handed over to them, those that merge topics only if asked to, and says which
+// those are.
+func (l *loopback) deliver(merging bool) (to []*running, err error) {
+	l.mu.Lock()
+	filled := l.filled
+	l.filled = nil
+	l.mu.Unlock()
+	var left []*lane
+	for _, a := range filled {
+		if !a.idle(merging) {
+			left = append(left, a)
+			continue
+		}
+		if err := a.deliver(); err != nil {
+			return nil, err
+		}
+		to = append(to, a.readers...) // one that reads several is there several times
+	}
+	l.mu.Lock()
+	l.filled = append(left, l.filled...)
+	l.mu.Unlock()
 	return to, nil
 }
 
 // waiting reports whether something was handed over that no task has yet.
 func (l *loopback) waiting() bool {
-	for _, a := range l.lanes {
-		if len(a.records) > 0 {
-			return true
-		}
-	}
-	return false
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.filled) > 0
 }
 
 // check compares the places of what was handed over with what was foretold, once all is acknowledged.
@@ -211,6 +242,16 @@ func (a *lane) ready() bool {
 	return true
 }
 
+// idle reports whether no reader runs, nor merges topics if those are not wanted.
+func (a *lane) idle(merging bool) bool {
+	for _, r := range a.readers {
+		if r.busy || r.merges && !merging {
+			return false
+		}
+	}
+	return true
+}
+
 // send sends a record to the log, and hands it over if the lane is open. At the limit it closes: the rest is read from the
 // log. The lock keeps one order for both.
 func (a *lane) send(ctx context.Context, to *client.Sink, o client.Output) error {
@@ -236,8 +277,19 @@ func (a *lane) send(ctx context.Context, to *client.Sink, o client.Output) error
 			r.Headers[i] = client.Header{Key: h.Key, Value: a.copy(h.Value)}
 		}
 	}
-	a.handed, a.records = append(a.handed, receipt), append(a.records, r)
+	a.handed = append(a.handed, receipt)
+	a.keep(r)
 	return nil
+}
+
+// keep has a record delivered, some time. The caller holds the lock.
+func (a *lane) keep(r client.Record) {
+	if len(a.records) == 0 {
+		a.all.mu.Lock()
+		a.all.filled = append(a.all.filled, a)
+		a.all.mu.Unlock()
+	}
+	a.records = append(a.records, r)
 }
 
 // copy keeps the difference between null and empty. Tasks may hold on to what they get, so that slabs are not used again.
@@ -253,8 +305,10 @@ func (a *lane) copy(b []byte) []byte {
 	return a.bytes[from:len(a.bytes):len(a.bytes)]
 }
 
-// deliver gives the readers the records.
+// deliver gives the readers the records. Those that have too much get no more in this round.
 func (a *lane) deliver() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	records := a.records
 	a.records = make([]client.Record, 0, len(records))
 	next := records[len(records)-1].Offset + 1
@@ -263,5 +317,6 @@ func (a *lane) deliver() error {
 			return err
 		}
 	}
+	a.open = a.open && a.ready()
 	return nil
 }

@@ -14,11 +14,11 @@ const (
 	littleBytes = 32 << 10
 )
 
-// runTasks runs every task that has records, may have timers that are due, or is woken by the clock, and then those that
-// were handed something by the ones before.
+// runTasks runs every task that has records, may have timers that are due, or is woken by the clock, and those that are
+// handed something by them.
 func (w *Worker) runTasks() error {
 	now := time.Now()
-	if _, err := w.loopback.deliver(len(w.order), now); err != nil {
+	if err := w.loopback.begin(len(w.order), now); err != nil {
 		return err
 	}
 	var ready []*running
@@ -26,7 +26,7 @@ func (w *Worker) runTasks() error {
 		if wake, ok := r.task.Wake(); r.task.Queued() > 0 || r.full || ok && !wake.After(now) {
 			ready = append(ready, r)
 		}
-		r.full = false
+		r.begin(w.cfg.MaxPollRecords)
 	}
 	if len(ready) == 0 {
 		return nil
@@ -35,46 +35,15 @@ func (w *Worker) runTasks() error {
 	if err := w.committer.begin(w.ctx); err != nil {
 		return err
 	}
-	for range w.cfg.Subs { // no chain is longer, unless it goes in a circle
-		if err := w.runReady(ready, now); err != nil {
-			return err
-		}
-		var err error
-		if ready, err = w.loopback.deliver(len(w.order), now); err != nil {
-			return err
-		}
-		if len(ready) == 0 {
-			return nil
-		}
-	}
-	return nil
-}
-
-// runReady runs tasks, up to Workers of them in parallel, unless there is little to do. Where there is more than is to be done at a
-// time, each task does its share: a backlog of one must not keep the goroutines of others waiting.
-func (w *Worker) runReady(ready []*running, now time.Time) error {
-	queued, limit := 0, w.cfg.Workers
-	for _, r := range ready {
-		queued += r.task.Queued()
-	}
-	if w.recordTime > 0 && time.Duration(queued)*w.recordTime < littleTime {
-		limit = 1
-	}
+	// Where there is more than is to be done at a time, each task does its share: a backlog of one must not keep the
+	// goroutines of others waiting.
 	share := fairShare(ready, w.cfg.MaxPollRecords)
-	start := time.Now()
-	err := parallel(len(ready), limit, func(i int) error {
-		r, start := ready[i], time.Now()
-		n, err := r.run(share, now)
-		w.cfg.Metrics.ran(r, n, time.Since(start))
-		if w.stop != nil {
-			w.cfg.Metrics.replays.Add(float64(n))
-		}
-		return err
-	})
-	if queued > 0 {
-		w.recordTime = time.Since(start) / time.Duration(queued)
+	for _, r := range ready {
+		r.begin(share)
 	}
-	return err
+	t := turns{w: w, now: now}
+	t.changed.L = &t.mu
+	return t.run(ready)
 }
 
 // fairShare is how much each task may do so that all together do about total: what some do not need goes to the others.

@@ -19,10 +19,15 @@ type running struct {
 	inputs []*input // in the order of the sub-topology
 	logger *slog.Logger
 
-	full      bool   // the last run ended at its limits, not for want of records
-	dirty     bool   // there is something to commit
-	counts    Counts // as the metrics know them
-	processed int    // steps of the task since the last commit
+	merges    bool          // it reads several topics that this instance writes
+	ready     bool          // it is to run
+	busy      bool          // it runs
+	full      bool          // it has done what it may in this round, and could go on
+	left      int           // steps that it may take in this round
+	leftTime  time.Duration // that it may take for them
+	dirty     bool          // there is something to commit
+	counts    Counts        // as the metrics know them
+	processed int           // steps of the task since the last commit
 
 	state   state.Task // nil without stores
 	stores  []*changelogStore
@@ -134,32 +139,34 @@ const (
 	// maxRun is how long a task may hold up a round. Slow functions must not keep the instance from committing,
 	// from following its group, or from stopping.
 	maxRun = time.Second
+	// maxTurn is how many steps a task takes at a time. What it hands over waits for no more than that.
+	maxTurn = 512
 	// runStep is how many records a task processes between two looks at the clock.
 	runStep = 32
 )
 
-// run takes up to limit steps of the task, for about maxRun at most, and returns how many records it processed.
-func (r *running) run(limit int, now time.Time) (int, error) {
+// begin lets the task take up to limit steps, for about maxRun at most, in a round.
+func (r *running) begin(limit int) { r.left, r.leftTime, r.full = limit, maxRun, false }
+
+// run takes steps of the task: a turn's, or what is left to it in this round. It returns how many records it processed, and
+// whether it would take another turn.
+func (r *running) run(now time.Time) (n int, again bool, err error) {
 	before := r.task.Queued()
-	r.full = true
-	var err error
-	done := 0 // records, and what was due between them
-	for start := time.Now(); done < limit && time.Since(start) < maxRun; {
-		var n int
+	limit, done, took := min(maxTurn, r.left), 0, time.Duration(0) // records, and what was due between them
+	again = true
+	for start := time.Now(); again && err == nil && done < limit && took < r.leftTime; took = time.Since(start) {
 		step := min(runStep, limit-done)
 		n, err = r.task.Run(step, now)
 		done += n
-		if n < step || err != nil {
-			r.full = false
-			break
-		}
+		again = n >= step
 	}
-	n := before - r.task.Queued()
+	r.left, r.leftTime = r.left-done, r.leftTime-took
+	r.full = again && (r.left <= 0 || r.leftTime <= 0)
 	r.processed += done
 	if done > 0 {
 		r.dirty = true
 	}
-	return n, err
+	return before - r.task.Queued(), again && err == nil, err
 }
 
 // uncommittedBytes is about what a commit would write.

@@ -12,7 +12,9 @@ import (
 )
 
 func newRunning(task Task, topics ...string) *running {
-	return &running{task: task, logger: slog.New(slog.DiscardHandler), inputs: newInputs(topics)}
+	r := &running{task: task, logger: slog.New(slog.DiscardHandler), inputs: newInputs(topics)}
+	r.begin(10_000)
+	return r
 }
 
 // A log that begins anew below the position is another log: the old position says nothing about it.
@@ -42,7 +44,7 @@ func TestLogThatGoesBack(t *testing.T) {
 			if err = r.add(b); err != nil {
 				break
 			}
-			if _, err := r.run(10, time.Time{}); err != nil {
+			if _, _, err := r.run(time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -83,7 +85,7 @@ func TestSlowTaskYields(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		n, err := r.run(10_000, start)
+		n, _, err := r.run(start)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -137,8 +137,9 @@ func TestPositions(t *testing.T) {
 		}
 	}
 	run := func(limit int) {
+		r.begin(limit)
 		t.Helper()
-		if _, err := r.run(limit, time.Time{}); err != nil {
+		if _, _, err := r.run(time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}
