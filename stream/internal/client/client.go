@@ -51,7 +51,8 @@ type Config struct {
 	MaxBufferedRecords, MaxBufferedBytes int
 	// MaxFetchBytes and MaxFetchPartitionBytes bound what one fetch brings. The defaults are 16 MiB and 2 MiB.
 	MaxFetchBytes, MaxFetchPartitionBytes int32
-	// Linger is how long the producer waits for a batch to fill. The default is 5 ms.
+	// Linger is how long the producer waits for a batch to fill. A flush does not wait. The default is 5 ms; in transactions, whose
+	// records nobody sees before the commit flushes them, 100 ms.
 	Linger time.Duration
 	// SessionTimeout is how long the group waits for a silent member. The default is 30 s.
 	SessionTimeout time.Duration
@@ -104,6 +105,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Linger == 0 {
 		c.Linger = 5 * time.Millisecond
+		if c.TransactionalID != "" {
+			c.Linger = 100 * time.Millisecond
+		}
 	}
 	if c.SessionTimeout == 0 {
 		c.SessionTimeout = 30 * time.Second
