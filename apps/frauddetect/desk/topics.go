@@ -27,7 +27,7 @@ var (
 	// Inputs are keyed by card; changes by one of [PartitionKeys].
 	Inputs = stream.NewTopic("decision-inputs", serde.String, serde.Binary[Input]()).EventTime(Input.At)
 	// Decisions are the decision log, keyed by card.
-	Decisions = stream.NewTopic("decisions", serde.String, serde.JSON[Decision]())
+	Decisions = stream.NewTopic("decisions", serde.String, decisionSerde())
 	// Conflicts are payments that came under the id of another one, keyed by card. They are not decided.
 	Conflicts = stream.NewTopic("conflicts", serde.String, serde.JSON[Decision]())
 

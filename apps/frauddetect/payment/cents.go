@@ -49,10 +49,11 @@ func ParseCents(b []byte) (Cents, error) {
 
 // String returns the amount with two decimals.
 func (c Cents) String() string {
-	return string(c.append(make([]byte, 0, 24)))
+	return string(c.Append(make([]byte, 0, 24)))
 }
 
-func (c Cents) append(dst []byte) []byte {
+// Append appends what String returns.
+func (c Cents) Append(dst []byte) []byte {
 	abs := uint64(c)
 	if c < 0 {
 		dst, abs = append(dst, '-'), -abs
@@ -63,7 +64,7 @@ func (c Cents) append(dst []byte) []byte {
 
 // MarshalJSONTo writes the amount as a number with two decimals.
 func (c Cents) MarshalJSONTo(enc *jsontext.Encoder) error {
-	return enc.WriteValue(c.append(enc.AvailableBuffer()))
+	return enc.WriteValue(c.Append(enc.AvailableBuffer()))
 }
 
 // UnmarshalJSONFrom reads the number that MarshalJSONTo writes, digit by digit.
