@@ -311,18 +311,18 @@ func (b *Book) Decide(p Payment) (Decision, error) {
 
 // result evaluates one rule. Its outcome is empty if the condition is false.
 func (b *Book) result(p *program, of *Payment) Result {
-	r := Result{Rule: p.rule.Name, Version: p.rule.Version, Mode: p.rule.Mode, Action: p.rule.Action}
-	v, _, err := p.run.Eval(&b.in)
-	switch {
-	case err != nil:
-		r.Outcome, r.Error = Failed, err.Error()
-	case v != types.True:
+	holds, err := p.holds(&b.in)
+	if err == nil && !holds {
 		return Result{}
-	default:
-		r.Outcome, r.Values = Hit, p.explain(&b.in)
-		if until, ok := b.snoozes[snoozeKey{p.rule.Name, of.Card}]; ok && of.Time.Before(until) {
-			r.Outcome = Snoozed
-		}
+	}
+	r := Result{Rule: p.rule.Name, Version: p.rule.Version, Mode: p.rule.Mode, Action: p.rule.Action}
+	if err != nil {
+		r.Outcome, r.Error = Failed, err.Error()
+		return r
+	}
+	r.Outcome, r.Values = Hit, p.explain(&b.in)
+	if until, ok := b.snoozes[snoozeKey{p.rule.Name, of.Card}]; ok && of.Time.Before(until) {
+		r.Outcome = Snoozed
 	}
 	return r
 }

@@ -31,6 +31,5 @@ func (c *Condition) Holds(p *Payment) (bool, error) {
 	in := c.inputs.Get().(*input)
 	defer c.inputs.Put(in)
 	in.reset(c.schema, noLists, p)
-	v, _, err := c.program.run.Eval(in)
-	return err == nil && v == types.True, err
+	return c.program.holds(in)
 }

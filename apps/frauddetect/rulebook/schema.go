@@ -10,6 +10,7 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
 )
 
 const (
@@ -91,6 +92,7 @@ func (s *Schema) Check(r Rule) error {
 type program struct {
 	rule  Rule
 	ast   *cel.Ast
+	quick quick // nil if the condition is not of its kind
 	run   cel.Program
 	slow  cel.Program // notes the values of all sub-expressions, for explanations
 	lists []string    // that the condition names
@@ -119,7 +121,7 @@ func (s *Schema) compile(r Rule) (*program, error) {
 	if usual.Max > maxEstimatedCost {
 		return fail(fmt.Errorf("it may cost %d steps: want at most %d; leave out loops over lists", usual.Max, maxEstimatedCost))
 	}
-	p := &program{rule: r, ast: checked, lists: namedLists(checked)}
+	p := &program{rule: r, ast: checked, quick: s.quickly(checked), lists: namedLists(checked)}
 	var limit []cel.ProgramOption
 	if most.Max > maxActualCost {
 		limit = append(limit, cel.CostLimit(maxActualCost)) // which has a price: half of the evaluation
@@ -131,6 +133,17 @@ func (s *Schema) compile(r Rule) (*program, error) {
 		return fail(err)
 	}
 	return p, nil
+}
+
+// holds evaluates the condition.
+func (p *program) holds(in *input) (bool, error) {
+	if p.quick != nil {
+		if holds, known := p.quick(in.payment); known {
+			return holds, nil
+		}
+	}
+	v, _, err := p.run.Eval(in)
+	return err == nil && v == types.True, err
 }
 
 // namedLists are the lists that a condition looks into, each once.
