@@ -4,7 +4,7 @@
 // Concepts:
 //
 //   - A round is: poll, give each task its batches, run the tasks that have records on up to Workers goroutines,
-//     commit when it is due, let the group rebalance. A task is run by one goroutine at a time.
+//     commit when it is due, let the group rebalance. A task is run by one goroutine at a time; in a round they take turns.
 //   - A committer makes what the tasks did since the last commit permanent, and only then the stores fold their open
 //     writes. The usual one is exactly-once: outputs, changelogs and offsets of all tasks in one transaction. The other
 //     is at-least-once: one after the other. State and input position move together in either case, in the
