@@ -22,10 +22,15 @@ func numbers(depth int) *rapid.Generator[string] {
 }
 
 func truths(depth int) *rapid.Generator[string] {
-	compared := rapid.Custom(func(t *rapid.T) string {
-		x, y := numbers(2).Draw(t, "x"), rapid.OneOf(numbers(2), rapid.SampledFrom([]string{"0", "3", "-1", "9007199254740993"})).Draw(t, "y")
-		return x + rapid.SampledFrom([]string{" < ", " <= ", " > ", " >= ", " == ", " != "}).Draw(t, "comparison") + y
-	})
+	// CEL orders doubles and integers, but finds none equal: that is an error when the rule is made.
+	ints := rapid.SampledFrom([]string{"0", "3", "-1", "9007199254740993"})
+	compared := rapid.OneOf(rapid.Custom(func(t *rapid.T) string {
+		comparison := rapid.SampledFrom([]string{" < ", " <= ", " > ", " >= "}).Draw(t, "comparison")
+		return numbers(2).Draw(t, "x") + comparison + rapid.OneOf(numbers(2), ints).Draw(t, "y")
+	}), rapid.Custom(func(t *rapid.T) string {
+		comparison := rapid.SampledFrom([]string{" == ", " != "}).Draw(t, "comparison")
+		return numbers(2).Draw(t, "x") + comparison + numbers(2).Draw(t, "y")
+	}))
 	if depth == 0 {
 		return compared
 	}
@@ -48,7 +53,7 @@ func TestQuickConditions(t *testing.T) {
 		text := truths(2).Draw(t, "condition")
 		p, err := schema.compile(Rule{Name: "rule", Version: 1, Condition: text, Action: Review, Mode: Live})
 		if err != nil {
-			t.Skip(err)
+			t.Fatal(err)
 		}
 		if p.quick == nil {
 			return

@@ -98,8 +98,8 @@ type Config struct {
 	// CommitInterval is the longest time that processed records stay uncommitted while records arrive. The
 	// default is 100 ms. With transactions a commit comes earlier, as soon as everything that was fetched is processed.
 	CommitInterval time.Duration
-	// MaxPollRecords bounds what is done in a round, and what tasks hand over to a partition of others in it. Above it the inputs of a
-	// task that has more than it could do are paused. The default is 10,000.
+	// MaxPollRecords bounds what is done of the inputs in a round, what tasks hand over to a partition of others in it, and what each
+	// of those does of that. Above it the inputs of a task that has more than it could do are paused. The default is 10,000.
 	MaxPollRecords int
 	// MaxQueuedRecords bounds, by input partition, what a task may have waiting for its other inputs. The
 	// partition is paused above it. The default is 50,000.

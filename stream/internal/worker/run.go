@@ -42,7 +42,6 @@ func (w *Worker) runTasks() error {
 		r.begin(share)
 	}
 	t := turns{w: w, now: now}
-	t.changed.L = &t.mu
 	return t.run(ready)
 }
 

@@ -25,6 +25,7 @@ type turns struct {
 
 // run returns when no task can go on, or may do more in this round, or when one has failed.
 func (t *turns) run(ready []*running) error {
+	t.changed.L = &t.mu
 	t.mu.Lock()
 	t.workers = 1
 	t.add(ready...)

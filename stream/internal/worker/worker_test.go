@@ -137,8 +137,8 @@ func TestPositions(t *testing.T) {
 		}
 	}
 	run := func(limit int) {
-		r.begin(limit)
 		t.Helper()
+		r.begin(limit)
 		if _, _, err := r.run(time.Time{}); err != nil {
 			t.Fatal(err)
 		}
