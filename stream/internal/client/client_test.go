@@ -290,6 +290,65 @@ func TestOffsetsBesideOutputs(t *testing.T) {
 	}
 }
 
+// partitioned is a hook that holds the producer up where it has sent the first records for a topic, and has not yet stored
+// the topic's partitions.
+type partitioned struct{ begun, release chan struct{} }
+
+// OnProduceRecordPartitioned implements kgo.HookProduceRecordPartitioned.
+func (h partitioned) OnProduceRecordPartitioned(r *kgo.Record, _ int32) {
+	if r.Topic == "late" {
+		close(h.begun)
+		<-h.release
+	}
+}
+
+// A transaction ends only when the producer knows of all topics that it has written to: it would take the first one for
+// empty, abort it, and say that it was committed.
+func TestCommitWaitsForTopics(t *testing.T) {
+	t.Parallel()
+	conn, fake := startFake(t, "in", "out", "late")
+	var commits bool
+	ended := make(chan struct{})
+	fake.ControlKey(int16(kmsg.EndTxn), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		commits = kreq.(*kmsg.EndTxnRequest).Commit
+		close(ended)
+		return nil, nil, false
+	})
+	c := open(t, Config{Conn: conn, Sets: [][]string{{"in"}}, TransactionalID: "id"})
+	hook := partitioned{make(chan struct{}), make(chan struct{})}
+	producer, err := conn.open("group", append(c.producerOptions(), kgo.TransactionalID("id"), kgo.WithHooks(hook))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.txn.producer = producer
+	if err := c.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.NewSink().Send(t.Context(), Output{Topic: "out", Value: []byte("v")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	producer.Produce(t.Context(), &kgo.Record{Topic: "late"}, nil)
+	<-hook.begun
+	committed := make(chan error, 1)
+	go func() { committed <- c.CommitTransaction(t.Context(), nil) }()
+	select {
+	case <-ended:
+		t.Error("the transaction ended before the producer knew the partitions of all its topics")
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(hook.release)
+	if err := <-committed; err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if !commits {
+		t.Error("the transaction was aborted")
+	}
+}
+
 // A poll takes what was fetched of all partitions, however much that is, and also when it may not wait.
 func TestPollTakesAll(t *testing.T) {
 	t.Parallel()

@@ -208,6 +208,9 @@ func (c *Client) CommitTransaction(ctx context.Context, offsets Offsets) error {
 		return c.Commit(ctx, offsets)
 	}
 	failpoint.Hit("commit-offsets-added")
+	if err := c.settle(ctx); err != nil {
+		return fmt.Errorf("%w: end the transaction: %w", ErrAborted, err)
+	}
 	if err := t.producer.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return fmt.Errorf("%w: end the transaction: %w", ErrAborted, err)
 	}
@@ -215,6 +218,12 @@ func (c *Client) CommitTransaction(ctx context.Context, offsets Offsets) error {
 	t.used.Store(false)
 	return nil
 }
+
+// settle waits until the producer knows of every topic that it has written to. kgo (v1.22.3) sends the first records for a
+// topic before it stores the topic's partitions, both under a lock, and EndTransaction looks only at what is stored: where
+// the records were acknowledged in between, it takes the transaction for one without records, aborts it, and returns nil.
+// AbortBufferedRecords takes that lock, too; after a flush it has nothing to abort.
+func (c *Client) settle(ctx context.Context) error { return c.txn.producer.AbortBufferedRecords(ctx) }
 
 // addOffsets adds the offsets to the transaction, if this client is still the member that may commit them (KIP-447).
 func (c *Client) addOffsets(ctx context.Context, offsets Offsets) error {
