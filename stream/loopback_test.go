@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riffle-stream/riffle/serde"
@@ -173,7 +174,7 @@ func awaitCounts(t *testing.T, c *Cluster, n int) {
 // lastEpoch is that of the producer that wrote the last record of a topic.
 func lastEpoch(t *testing.T, c *Cluster, topic string) int16 {
 	t.Helper()
-	opts := []kgo.Opt{kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted())}
+	opts := []kgo.Opt{kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords()}
 	if c.seeds == nil {
 		opts = append(opts, kgo.SeedBrokers("embedded:9092"), kgo.Dialer(c.Dial))
 	} else {
@@ -184,18 +185,31 @@ func lastEpoch(t *testing.T, c *Cluster, topic string) int16 {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make(map[int32]int64) // where partitions end that were not read to their ends
+	ends.Each(func(end kadm.ListedOffset) {
+		if end.Offset > 0 {
+			left[end.Partition] = end.Offset
+		}
+	})
 	var last *kgo.Record
-	for ctx.Err() == nil {
+	for len(left) > 0 && ctx.Err() == nil {
 		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-			if last == nil || r.ProducerEpoch > last.ProducerEpoch {
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+			if !r.Attrs.IsControl() && (last == nil || r.ProducerEpoch > last.ProducerEpoch) {
 				last = r
 			}
 		})
 	}
-	if last == nil {
-		t.Fatalf("no records in %s", topic)
+	if last == nil || len(left) > 0 {
+		t.Fatalf("of topic %s, partitions %v were not read to their ends", topic, left)
 	}
 	return last.ProducerEpoch
 }
