@@ -58,10 +58,11 @@ func TestCommitTakesWhatCameDuringTheLastOne(t *testing.T) {
 		put("first")
 		time.Sleep(time.Minute)
 		slow.Store(true)
-		put("a")                    // durable after a second; its commit takes several
-		time.Sleep(2 * time.Second) // so it is under way now
+		// Nothing happens at the same time as something else, and all is durable before the commit of a ends.
+		put("a")                            // durable after a second; its commit takes four or more
+		time.Sleep(1250 * time.Millisecond) // so it is under way now
 		put("b")
-		time.Sleep(2 * time.Second)
+		time.Sleep(time.Second)
 		put("c")
 		time.Sleep(time.Minute)
 		slow.Store(false)
