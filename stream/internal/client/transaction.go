@@ -219,7 +219,7 @@ func (c *Client) CommitTransaction(ctx context.Context, offsets Offsets) error {
 	return nil
 }
 
-// settle waits until the producer knows of every topic that it has written to. kgo (v1.22.3) sends the first records for a
+// settle waits until the producer knows of every topic that it has written to. kgo (up to v1.22.3) sends the first records for a
 // topic before it stores the topic's partitions, both under a lock, and EndTransaction looks only at what is stored: where
 // the records were acknowledged in between, it takes the transaction for one without records, aborts it, and returns nil.
 // AbortBufferedRecords takes that lock, too; after a flush it has nothing to abort.
