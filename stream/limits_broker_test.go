@@ -113,7 +113,7 @@ func TestSettingsChangeWhileRunning(t *testing.T) {
 						t.Errorf("the cause is %q, want %q", cause, test.cause)
 					}
 				}
-				if got := len(read(t, c, NewTopic("copies", serde.Bytes, serde.String))); g == ExactlyOnce && got != 39 {
+				if got := len(read(t, c, NewTopic("copies", serde.Bytes, serde.String))); got < 39 || g == ExactlyOnce && got != 39 {
 					t.Errorf("%d outputs, want 39", got)
 				}
 				// The next run goes on, with the same state.
